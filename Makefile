@@ -1,0 +1,60 @@
+# The everyday commands. `make help` lists them.
+
+JOBS ?= $(shell nproc)
+SEEDS ?= 20
+ROUNDS ?= 1000
+FUZZ_SECONDS ?= 30
+DEMO_SECONDS ?=
+T ?=
+export JOBS FUZZ_SECONDS ROUNDS
+
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap build demo test test-fast e2e bench fuzz lint format coverage nemesis mutants soak clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+bootstrap: ## Install what building and testing need (Debian 12)
+	@tools/bootstrap
+
+build: bootstrap ## The release binary: build/release/tailrace
+	@tools/build release tailrace
+
+demo: build ## A private PostgreSQL, a writer and a live mirror (DEMO_SECONDS=20 stops by itself)
+	@build/release/tailrace demo --seconds $(or $(DEMO_SECONDS),0)
+
+test: ## Everything that CI runs
+	@tools/test bootstrap layers format build unit e2e asan tsan fuzz tidy
+
+test-fast: ## Layer check, format and unit tests
+	@tools/test bootstrap layers format build unit
+
+e2e: ## End-to-end tests; one of them: make e2e T=name
+	@E2E_SELECT="$(T)" tools/test bootstrap build e2e
+
+fuzz: ## Every fuzzer for FUZZ_SECONDS (30)
+	@tools/test bootstrap fuzz
+
+lint: ## Layer check, clang-format and clang-tidy
+	@tools/test bootstrap layers format tidy
+
+format: ## Rewrite the sources as .clang-format has them
+	@git ls-files -co --exclude-standard '*.h' '*.cc' | xargs -r clang-format-19 -i
+
+coverage: ## Line coverage of src/ by the unit tests, at least 85 %
+	@tools/test bootstrap coverage
+
+nemesis: ## The oracle test with SEEDS=n seeds
+	@SEEDS=$(SEEDS) tools/test bootstrap build nemesis
+
+mutants: ## Plants bugs one by one; each must be caught
+	@tools/test bootstrap mutants
+
+soak: ## Kill-and-reopen soak of libduckdb, ROUNDS=1000 (ROUNDS=1000)
+	@tools/test bootstrap soak
+
+bench: ## Every figure of bench/RESULTS.md, each beside its limit
+	@tools/test bootstrap bench
+
+clean: ## Remove what was built
+	@rm -rf build
