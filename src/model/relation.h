@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/lsn.h"
+
+namespace tailrace {
+
+/// How PostgreSQL identifies the old row of an update or delete (pg_class.relreplident).
+enum class ReplicaIdentity : char { kDefault = 'd', kNothing = 'n', kFull = 'f', kIndex = 'i' };
+
+/// What sort of type a column has once domains are seen through (pg_type.typtype and typelem).
+enum class TypeKind : std::uint8_t { kBase, kArray, kEnum, kComposite, kRange, kMultirange, kPseudo };
+
+/// A column's type, with all that a sink needs to choose its own. Domains are resolved: `base` is what lies below.
+struct ColumnType {
+  /// The declared type (a domain's own oid, as the stream shows it) and modifier (-1 = none).
+  Oid declared;
+  std::int32_t typmod = -1;
+  /// After domains are seen through: type and the modifier that holds there.
+  Oid base;
+  std::int32_t base_typmod = -1;
+  TypeKind kind = TypeKind::kBase;
+  /// For arrays: the element, domains seen through, and its kind. Invalid oid otherwise.
+  Oid element;
+  TypeKind element_kind = TypeKind::kBase;
+  /// Schema and name of `base` ("pg_catalog", "numeric"): how extension types, whose oids vary, are recognised.
+  std::string base_schema;
+  std::string base_name;
+  /// As format_type(declared, typmod) prints it: for people.
+  std::string display;
+
+  bool operator==(const ColumnType&) const = default;
+};
+
+struct Column {
+  std::string name;
+  /// pg_attribute.attnum: a column's identity through renames. 0 where the catalog no longer knew the column.
+  std::int16_t attnum = 0;
+  ColumnType type;
+  /// Set when the stream sends this column in old keys (the identity flag of the Relation message). Under FULL all are.
+  bool in_identity = false;
+  /// Place in the primary key, from 1; 0 = not part of it.
+  std::int16_t primary_key_place = 0;
+  bool not_null = false;
+
+  bool operator==(const Column&) const = default;
+};
+
+/// One immutable schema version of a table. Built by the source (or read back from the log), shared by pointer,
+/// never changed; any thread may read it. Columns are in the order in which tuples carry them.
+struct Relation {
+  Oid oid;
+  std::string schema;
+  std::string name;
+  ReplicaIdentity identity = ReplicaIdentity::kDefault;
+  /// Whether the primary key exists and is checked at once (a deferrable one identifies nothing).
+  bool primary_key_immediate = false;
+  std::vector<Column> columns;
+
+  bool operator==(const Relation&) const = default;
+
+  /// "schema.table", unquoted: for people.
+  std::string display_name() const { return schema + "." + name; }
+
+  /// Columns that tell rows of this table apart at a target, in key order: under DEFAULT and INDEX the identity's
+  /// columns (primary key order for a primary key), under FULL an immediate primary key. Empty: the table has no key;
+  /// under FULL it is then a multiset of whole rows, else append-only.
+  std::vector<std::size_t> match_key() const;
+};
+
+using RelationPtr = std::shared_ptr<const Relation>;
+
+/// The durable form of a Relation (log, catalog): self-contained bytes with a leading format version.
+std::string encode_relation(const Relation& relation);
+/// Throws BadDataError when the bytes are not what encode_relation wrote.
+RelationPtr decode_relation(std::string_view bytes);
+
+}  // namespace tailrace
