@@ -1,0 +1,271 @@
+#include "sources/postgres/catalog.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "pgoutput/messages.h"
+
+namespace tailrace::postgres {
+namespace {
+
+constexpr const char* kDoing = "reading the catalog";
+
+std::string oid_array(const std::vector<Oid>& oids) {
+  std::string out = "{";
+  for (const Oid oid : oids) {
+    if (out.size() > 1) out += ',';
+    out += std::to_string(oid.value());
+  }
+  return out + '}';
+}
+
+std::string text_array(const std::vector<std::string>& texts) {
+  std::string out = "{";
+  for (const std::string& text : texts) {
+    out += out.size() > 1 ? ",\"" : "\"";
+    for (const char c : text) {
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+    out += '"';
+  }
+  return out + '}';
+}
+
+/// Elements of a text[] in the server's text form.
+std::vector<std::string> parse_text_array(std::string_view text) {
+  std::vector<std::string> out;
+  std::string element;
+  bool quoted = false;
+  for (std::size_t i = 1; i + 1 <= text.size(); ++i) {
+    const char c = text[i];
+    if (quoted && c == '\\' && i + 1 < text.size()) {
+      element += text[++i];
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == ',' || (c == '}' && i + 1 == text.size()))) {
+      if (c == ',' || !element.empty() || !out.empty()) out.push_back(std::exchange(element, {}));
+    } else {
+      element += c;
+    }
+  }
+  return out;
+}
+
+TypeKind kind_of(char typtype, bool array) {
+  if (array) return TypeKind::kArray;
+  switch (typtype) {
+    case 'e': return TypeKind::kEnum;
+    case 'c': return TypeKind::kComposite;
+    case 'r': return TypeKind::kRange;
+    case 'm': return TypeKind::kMultirange;
+    case 'p': return TypeKind::kPseudo;
+    default: return TypeKind::kBase;
+  }
+}
+
+ReplicaIdentity identity_of(std::string_view text) {
+  if (text == "n") return ReplicaIdentity::kNothing;
+  if (text == "f") return ReplicaIdentity::kFull;
+  if (text == "i") return ReplicaIdentity::kIndex;
+  return ReplicaIdentity::kDefault;
+}
+
+const char* kColumnsSql =
+    "SELECT a.attname, a.attnum, a.atttypid, a.atttypmod, a.attnotnull, c.relreplident, "
+    "       COALESCE(array_position(pk.indkey::int2[], a.attnum) + 1, 0), COALESCE(pk.indimmediate, false), "
+    "       c.relreplident = 'f' OR (c.relreplident = 'd' AND pk.indimmediate AND a.attnum = ANY(pk.indkey)) OR "
+    "       (c.relreplident = 'i' AND a.attnum = ANY(ri.indkey)) "
+    "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+    "LEFT JOIN pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary AND pk.indisvalid "
+    "LEFT JOIN pg_index ri ON ri.indrelid = c.oid AND ri.indisreplident "
+    "WHERE c.oid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+/// A true array is what its element names as its array type; int2vector and the like are not.
+const char* kTypesSql =
+    "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, t.typtypmod, "
+    "       CASE WHEN e.typarray = t.oid THEN t.typelem ELSE 0 END "
+    "FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_type e ON e.oid = t.typelem "
+    "WHERE t.oid = ANY($1::oid[])";
+
+/// Server 15 and later: column lists and row filters belong to the publication. Up to 17 the view names generated
+/// columns too, which are never sent; from 18 on it names those that are.
+const char* kPublishedSql15 =
+    "SELECT c.oid, n.nspname, c.relname, c.relkind, "
+    "       ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY(p.attnames) "
+    "             AND (a.attgenerated = '' OR current_setting('server_version_num')::int >= 180000) "
+    "             ORDER BY a.attnum)::text[], COALESCE(p.rowfilter, ''), "
+    "       GREATEST(c.reltuples, 0)::float8, pg_relation_size(c.oid) / current_setting('block_size')::int "
+    "FROM (SELECT schemaname, tablename, max(attnames::text)::name[] AS attnames, "
+    "             CASE WHEN bool_or(rowfilter IS NULL) THEN NULL ELSE string_agg('(' || rowfilter || ')', ' OR ') END "
+    "             AS rowfilter "
+    "      FROM pg_publication_tables WHERE pubname = ANY($1::name[]) GROUP BY 1, 2) p "
+    "JOIN pg_namespace n ON n.nspname = p.schemaname "
+    "JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename ORDER BY 2, 3";
+
+const char* kPublishedSql13 =
+    "SELECT c.oid, n.nspname, c.relname, c.relkind, "
+    "       ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 "
+    "             AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum)::text[], '', "
+    "       GREATEST(c.reltuples, 0)::float8, pg_relation_size(c.oid) / current_setting('block_size')::int "
+    "FROM (SELECT DISTINCT schemaname, tablename FROM pg_publication_tables WHERE pubname = ANY($1::name[])) p "
+    "JOIN pg_namespace n ON n.nspname = p.schemaname "
+    "JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename ORDER BY 2, 3";
+
+}  // namespace
+
+Catalog::TableRow Catalog::read_table(Oid oid) {
+  TableRow table;
+  const Rows rows = connection_.query(kColumnsSql, {std::to_string(oid.value())}, kDoing);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Column column;
+    column.name = rows.at(i, 0);
+    column.attnum = static_cast<std::int16_t>(rows.number(i, 1));
+    column.type.declared = rows.oid(i, 2);
+    column.type.typmod = static_cast<std::int32_t>(rows.number(i, 3));
+    column.not_null = rows.flag(i, 4);
+    column.primary_key_place = static_cast<std::int16_t>(rows.number(i, 6));
+    column.in_identity = rows.flag(i, 8);
+    table.columns.push_back(std::move(column));
+    table.found = true;
+    table.identity = identity_of(rows.at(i, 5));
+    table.primary_key_immediate = rows.flag(i, 7);
+  }
+  return table;
+}
+
+void Catalog::load_types(std::vector<Oid> oids) {
+  while (true) {
+    std::erase_if(oids, [&](Oid oid) { return !oid.valid() || types_.contains(oid); });
+    if (oids.empty()) return;
+    const Rows rows = connection_.query(kTypesSql, {oid_array(oids)}, kDoing);
+    // A type that is gone keeps an empty row: only its oid is known.
+    for (const Oid oid : oids) types_.try_emplace(oid);
+    std::vector<Oid> next;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      TypeRow& type = types_[rows.oid(i, 0)];
+      type.schema = rows.at(i, 1);
+      type.name = rows.at(i, 2);
+      type.kind = rows.at(i, 3).front();
+      type.base = rows.oid(i, 4);
+      type.base_typmod = static_cast<std::int32_t>(rows.number(i, 5));
+      type.element = rows.oid(i, 6);
+      next.push_back(type.base);
+      next.push_back(type.element);
+    }
+    oids = std::move(next);
+  }
+}
+
+void Catalog::resolve_type(ColumnType& type) const {
+  type.base = type.declared;
+  type.base_typmod = type.typmod;
+  const TypeRow* row = &types_.at(type.base);
+  while (row->kind == 'd') {
+    // The innermost modifier that is set holds: a domain's column carries none of its own.
+    if (type.base_typmod < 0) type.base_typmod = row->base_typmod;
+    type.base = row->base;
+    row = &types_.at(type.base);
+  }
+  type.base_schema = row->schema;
+  type.base_name = row->name;
+  type.kind = kind_of(row->kind, row->element.valid());
+  if (!row->element.valid()) return;
+  type.element = row->element;
+  const TypeRow* element = &types_.at(type.element);
+  while (element->kind == 'd') {
+    type.element = element->base;
+    element = &types_.at(type.element);
+  }
+  type.element_kind = kind_of(element->kind, element->element.valid());
+}
+
+void Catalog::name_types(std::vector<Column>& columns) {
+  std::string oids = "{";
+  std::string typmods = "{";
+  for (const Column& column : columns) {
+    const char* comma = oids.size() > 1 ? "," : "";
+    oids += comma + std::to_string(column.type.declared.value());
+    typmods += comma + std::to_string(column.type.typmod);
+  }
+  const Rows rows = connection_.query(
+      "SELECT format_type(t.o, t.m) FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS t(o, m, i) ORDER BY t.i",
+      {oids + '}', typmods + '}'}, kDoing);
+  for (std::size_t i = 0; i < rows.size() && i < columns.size(); ++i) columns[i].type.display = rows.at(i, 0);
+}
+
+void Catalog::complete_types(std::vector<Column>& columns) {
+  std::vector<Oid> oids;
+  for (const Column& column : columns) oids.push_back(column.type.declared);
+  load_types(std::move(oids));
+  for (Column& column : columns) resolve_type(column.type);
+  if (!columns.empty()) name_types(columns);
+}
+
+RelationPtr Catalog::resolve(ByteView relation_message) {
+  const pgoutput::RelationMessage message = pgoutput::parse_relation(relation_message);
+  const TableRow table = read_table(message.oid);
+  auto relation = std::make_shared<Relation>();
+  relation->oid = message.oid;
+  relation->schema = message.schema;
+  relation->name = message.name;
+  relation->identity = static_cast<ReplicaIdentity>(message.replica_identity);
+  relation->primary_key_immediate = table.primary_key_immediate;
+  for (const pgoutput::RelationColumn& sent : message.columns) {
+    Column column;
+    const auto known =
+        std::ranges::find_if(table.columns, [&](const Column& candidate) { return candidate.name == sent.name; });
+    if (known != table.columns.end()) column = *known;
+    column.name = sent.name;
+    column.type = ColumnType{};
+    column.type.declared = sent.type;
+    column.type.typmod = sent.typmod;
+    column.in_identity = sent.in_identity;
+    relation->columns.push_back(std::move(column));
+  }
+  complete_types(relation->columns);
+  // The message comes again when something about the table changed, and need not show it: a column that was dropped
+  // and added again under its name differs in its attnum alone.
+  RelationPtr& last = last_[relation->oid];
+  if (!last || *last != *relation) last = std::move(relation);
+  return last;
+}
+
+RelationPtr Catalog::describe(const PublishedTable& table) {
+  TableRow row = read_table(table.oid);
+  auto relation = std::make_shared<Relation>();
+  relation->oid = table.oid;
+  relation->schema = table.schema;
+  relation->name = table.name;
+  relation->identity = row.identity;
+  relation->primary_key_immediate = row.primary_key_immediate;
+  std::erase_if(row.columns, [&](const Column& column) {
+    return std::ranges::find(table.columns, column.name) == table.columns.end();
+  });
+  relation->columns = std::move(row.columns);
+  complete_types(relation->columns);
+  return relation;
+}
+
+std::vector<PublishedTable> Catalog::published_tables(const std::vector<std::string>& publications,
+                                                      const std::vector<std::string>& patterns) {
+  const char* sql = connection_.server_version() >= 150000 ? kPublishedSql15 : kPublishedSql13;
+  const Rows rows = connection_.query(sql, {text_array(publications)}, kDoing);
+  std::vector<PublishedTable> tables;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (!table_matches(patterns, rows.at(i, 1), rows.at(i, 2))) continue;
+    PublishedTable table;
+    table.oid = rows.oid(i, 0);
+    table.schema = rows.at(i, 1);
+    table.name = rows.at(i, 2);
+    table.kind = rows.at(i, 3).front();
+    table.columns = parse_text_array(rows.at(i, 4));
+    table.row_filter = rows.at(i, 5);
+    table.estimated_rows = std::strtod(std::string(rows.at(i, 6)).c_str(), nullptr);
+    table.pages = rows.unsigned_number(i, 7);
+    tables.push_back(std::move(table));
+  }
+  return tables;
+}
+
+}  // namespace tailrace::postgres

@@ -1,0 +1,191 @@
+#include "sources/postgres/connection.h"
+
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <array>
+#include <charconv>
+
+#include "base/error.h"
+#include "base/time.h"
+#include "sources/postgres/server_error.h"
+
+namespace tailrace::postgres {
+namespace {
+
+template <typename Number>
+Number parse_number(std::string_view text) {
+  if (text.empty()) return 0;
+  Number value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc{} || stop != end) throw DefectError("a number was expected from the server");
+  return value;
+}
+
+/// What the text form of values depends on, and time-outs that would end a session which waits on purpose. Valid on
+/// PostgreSQL 13 to 18. Any extra_float_digits above 0 gives the shortest exact form there. row_security off makes a
+/// read that policies would shorten fail instead.
+constexpr const char* kSettings =
+    "SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET TimeZone = 'UTC'; SET extra_float_digits = 3; "
+    "SET bytea_output = hex; SET lc_monetary = 'C'; SET search_path = ''; SET quote_all_identifiers = off; "
+    "SET statement_timeout = 0; SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = 0; "
+    "SET row_security = off; SET default_transaction_deferrable = off; SET synchronize_seqscans = off;";
+
+/// Refuses what libpq cannot read before it takes it for a database's name. Its own message may repeat a secret.
+void check_conninfo(const std::string& conninfo) {
+  const bool recognised = conninfo.starts_with("postgresql://") || conninfo.starts_with("postgres://") ||
+                          conninfo.find('=') != std::string::npos || conninfo.empty();
+  char* message = nullptr;
+  PQconninfoOption* options = recognised ? PQconninfoParse(conninfo.c_str(), &message) : nullptr;
+  const bool good = options != nullptr;
+  PQconninfoFree(options);
+  PQfreemem(message);
+  if (!good)
+    throw BadConfigError("TR129", "the source's address cannot be read",
+                         "give a URI such as postgresql://user@host:5432/database");
+}
+
+void ignore_notice(void*, const PGresult*) {}
+
+}  // namespace
+
+void Rows::Clear::operator()(pg_result* result) const { PQclear(result); }
+
+Rows::Rows(pg_result* result) : result_(result), rows_(static_cast<std::size_t>(PQntuples(result))) {}
+
+std::string_view Rows::at(std::size_t row, std::size_t column) const {
+  const int r = static_cast<int>(row);
+  const int c = static_cast<int>(column);
+  return {PQgetvalue(result_.get(), r, c), static_cast<std::size_t>(PQgetlength(result_.get(), r, c))};
+}
+
+bool Rows::is_null(std::size_t row, std::size_t column) const {
+  return PQgetisnull(result_.get(), static_cast<int>(row), static_cast<int>(column)) != 0;
+}
+
+std::int64_t Rows::number(std::size_t row, std::size_t column) const {
+  return parse_number<std::int64_t>(at(row, column));
+}
+
+std::uint64_t Rows::unsigned_number(std::size_t row, std::size_t column) const {
+  return parse_number<std::uint64_t>(at(row, column));
+}
+
+Oid Rows::oid(std::size_t row, std::size_t column) const { return Oid(parse_number<std::uint32_t>(at(row, column))); }
+
+Lsn Rows::lsn(std::size_t row, std::size_t column) const { return Lsn::parse(at(row, column)).value_or(Lsn()); }
+
+std::unique_ptr<Connection> Connection::open(const SourceSpec& spec, ConnectionKind kind, std::stop_token stop) {
+  check_conninfo(spec.conninfo);
+  const std::string silence = std::to_string(std::chrono::milliseconds(spec.silence_limit).count());
+  const bool replication = kind == ConnectionKind::kReplication;
+  // What stands before dbname may be overridden by the conninfo, what stands after it may not.
+  const std::array<const char*, 9> names = {"application_name",
+                                            "tcp_user_timeout",
+                                            "keepalives_idle",
+                                            "keepalives_interval",
+                                            "dbname",
+                                            "client_encoding",
+                                            "gssencmode",
+                                            replication ? "replication" : nullptr,
+                                            nullptr};
+  const std::array<const char*, 9> values = {"tailrace",
+                                             silence.c_str(),
+                                             "30",
+                                             "10",
+                                             spec.conninfo.c_str(),
+                                             "UTF8",
+                                             "disable",
+                                             replication ? "database" : nullptr,
+                                             nullptr};
+  PGconn* raw = PQconnectStartParams(names.data(), values.data(), 1);
+  if (raw == nullptr) throw RetryError("TR101", "no memory for a connection", "free some memory");
+  std::unique_ptr<Connection> connection(new Connection(raw));
+  connection->finish_connecting(spec, stop);
+  connection->pin_settings(kind);
+  return connection;
+}
+
+Connection::~Connection() { PQfinish(connection_); }
+
+void Connection::finish_connecting(const SourceSpec& spec, std::stop_token stop) {
+  // With verbose errors a refusal carries its SQLSTATE, which libpq does not give otherwise here.
+  PQsetErrorVerbosity(connection_, PQERRORS_VERBOSE);
+  PQsetNoticeReceiver(connection_, ignore_notice, nullptr);
+  if (PQstatus(connection_) == CONNECTION_BAD) throw_connection_error(PQerrorMessage(connection_));
+  const auto deadline = SteadyClock::now() + spec.connect_timeout;
+  PostgresPollingStatusType wanted = PGRES_POLLING_WRITING;
+  while (wanted != PGRES_POLLING_OK) {
+    if (wanted == PGRES_POLLING_FAILED) throw_connection_error(PQerrorMessage(connection_));
+    pollfd wait{PQsocket(connection_), static_cast<short>(wanted == PGRES_POLLING_READING ? POLLIN : POLLOUT), 0};
+    const int ready = poll(&wait, 1, 100);
+    if (stop.stop_requested()) throw RetryError("TR101", "stopped while connecting", "start again");
+    if (SteadyClock::now() > deadline)
+      throw RetryError("TR101", "cannot connect to PostgreSQL: no answer in time", "check host, port and firewall");
+    if (ready > 0) wanted = PQconnectPoll(connection_);
+  }
+  PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
+}
+
+void Connection::pin_settings(ConnectionKind kind) {
+  std::string sql = kSettings;
+  if (server_version() >= 140000) sql += " SET idle_session_timeout = 0;";
+  if (server_version() >= 170000) sql += " SET transaction_timeout = 0;";
+  if (kind == ConnectionKind::kReplication) sql += " SET lock_timeout = 0;";
+  query(sql, "setting up the session");
+}
+
+Rows Connection::checked(pg_result* result, std::string_view doing) {
+  Rows rows(result);
+  switch (PQresultStatus(result)) {
+    case PGRES_TUPLES_OK:
+    case PGRES_COMMAND_OK:
+    case PGRES_EMPTY_QUERY: return rows;
+    default: break;
+  }
+  const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const char* message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  ServerError error{state == nullptr ? "" : state, message == nullptr ? "" : message};
+  if (error.message.empty()) error.message = "the connection was lost";
+  throw_server_error(error, doing);
+}
+
+Rows Connection::query(const std::string& sql, std::string_view doing) {
+  return checked(PQexec(connection_, sql.c_str()), doing);
+}
+
+Rows Connection::query(const std::string& sql, const std::vector<std::string>& parameters, std::string_view doing) {
+  std::vector<const char*> values;
+  for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
+  const int count = static_cast<int>(values.size());
+  return checked(PQexecParams(connection_, sql.c_str(), count, nullptr, values.data(), nullptr, nullptr, 0), doing);
+}
+
+std::string Connection::quoted_name(std::string_view name) const {
+  std::string out = "\"";
+  for (const char c : name) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
+std::string Connection::quoted_text(std::string_view text) const {
+  char* quoted = PQescapeLiteral(connection_, text.data(), text.size());
+  if (quoted == nullptr) throw BadConfigError("TR129", "a name is not valid UTF-8", "give it in UTF-8");
+  std::string out(quoted);
+  PQfreemem(quoted);
+  return out;
+}
+
+int Connection::server_version() const { return PQserverVersion(connection_); }
+
+std::string Connection::server_version_text() const {
+  const char* text = PQparameterStatus(connection_, "server_version");
+  return text == nullptr ? "" : text;
+}
+
+int Connection::backend_pid() const { return PQbackendPID(connection_); }
+
+}  // namespace tailrace::postgres

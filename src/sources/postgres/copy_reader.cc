@@ -1,0 +1,115 @@
+#include "sources/postgres/copy_reader.h"
+
+#include <poll.h>
+
+#include "base/crash_point.h"
+#include "base/error.h"
+#include "sources/postgres/server_error.h"
+
+namespace tailrace::postgres {
+namespace {
+
+constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
+constexpr std::size_t kSmallestRead = std::size_t{128} << 10;
+
+[[noreturn]] void table_changed(const Relation& relation, const std::string& how) {
+  throw RetryError("TR121", "table " + relation.display_name() + " changed while it was copied: " + how,
+                   "none needed: it is copied again under a new snapshot");
+}
+
+}  // namespace
+
+CopyReader::CopyReader(std::unique_ptr<Connection> connection)
+    : connection_(std::move(connection)), channel_(open_channel(*connection_)), buffer_(std::size_t{512} << 10) {}
+
+void CopyReader::begin_table(const RelationPtr& relation) {
+  rows_.relation = relation;
+  rows_.count = 0;
+  used_ = 0;
+  decoder_ = CopyTextDecoder(static_cast<std::uint16_t>(relation->columns.size()));
+}
+
+std::string CopyReader::chunk_sql(const CopyChunk& chunk) const {
+  const Relation& relation = *chunk.table->relation;
+  const std::string oid = std::to_string(relation.oid.value());
+  const std::string name = connection_->quoted_name(relation.schema) + "." + connection_->quoted_name(relation.name);
+  const std::string only = chunk.table->partitioned ? name : "ONLY " + name;
+  std::string columns;
+  for (const Column& column : relation.columns)
+    columns += (columns.empty() ? "" : ", ") + connection_->quoted_name(column.name);
+  std::string where;
+  const auto also = [&](const std::string& condition) { where += (where.empty() ? " WHERE " : " AND ") + condition; };
+  if (!chunk.whole) also("ctid >= '(" + std::to_string(chunk.first_page) + ",0)'::tid");
+  if (!chunk.whole && !chunk.open_end) also("ctid < '(" + std::to_string(chunk.end_page) + ",0)'::tid");
+  if (!chunk.table->row_filter.empty()) also("(" + chunk.table->row_filter + ")");
+  // The catalog row is read under the snapshot, the function looks at now: rewritten since, rows may be missing.
+  const std::string storage =
+      chunk.table->partitioned
+          ? "SELECT COALESCE(bool_and(c.relfilenode = pg_relation_filenode(c.oid)), true) FROM pg_partition_tree(" +
+                oid + ") t JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf"
+          : "SELECT c.relfilenode = pg_relation_filenode(c.oid) FROM pg_class c WHERE c.oid = " + oid;
+  return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT " +
+         connection_->quoted_text(chunk.snapshot_name) + "; LOCK TABLE " + only + " IN ACCESS SHARE MODE; " + storage +
+         "; COPY (SELECT " + columns + " FROM " + only + where + ") TO STDOUT; COMMIT";
+}
+
+bool CopyReader::read(const CopyChunk& chunk, RowReceiver& receiver, CopyProgress& progress, std::stop_token stop) {
+  channel_->write(query_message(chunk_sql(chunk)));
+  while (true) {
+    const ReceiveBuffer::Space space = buffer_.space(kSmallestRead);
+    const std::size_t got = channel_->read(space.at, space.size);
+    buffer_.filled(got);
+    while (const auto message = buffer_.next())
+      if (take(*message, receiver, progress)) return true;
+    if (stop.stop_requested()) return false;
+    if (got > 0) continue;
+    pollfd wait{channel_->fd(), POLLIN, 0};
+    poll(&wait, 1, 100);
+  }
+}
+
+bool CopyReader::take(const BackendMessage& message, RowReceiver& receiver, CopyProgress& progress) {
+  switch (message.type) {
+    case 'd': take_row(message.body, receiver, progress); return false;
+    case 'D':
+      // One boolean column: count 1, length 1, the letter.
+      if (message.body.size() != 7 || message.body.back() != 't') table_changed(*rows_.relation, "it was rewritten");
+      return false;
+    case 'E': {
+      const ServerError error = parse_server_error(message.body);
+      if (error.sqlstate == "42P01" || error.sqlstate == "42703" || error.sqlstate == "3F000")
+        table_changed(*rows_.relation, "it or a column is gone or renamed");
+      throw_server_error(error, "copying " + rows_.relation->display_name());
+    }
+    case 'Z': return true;
+    default: return false;
+  }
+}
+
+void CopyReader::take_row(ByteView line, RowReceiver& receiver, CopyProgress& progress) {
+  const std::size_t most = decoder_.most_bytes(line.size());
+  if (used_ > 0 && used_ + most > kBlockBytes) {
+    TAILRACE_CRASH_POINT("copy.mid_table");
+    flush(receiver, progress);
+  }
+  if (rows_.tuples.size() < used_ + most) rows_.tuples.resize(std::max(kBlockBytes, used_ + most));
+  const char* end = decoder_.decode(line, rows_.tuples.data() + used_);
+  used_ = static_cast<std::size_t>(end - rows_.tuples.data());
+  ++rows_.count;
+}
+
+void CopyReader::flush(RowReceiver& receiver, CopyProgress& progress) {
+  if (rows_.count == 0) return;
+  rows_.tuples.resize(used_);
+  progress.rows += rows_.count;
+  progress.bytes += used_;
+  RelationPtr relation = rows_.relation;
+  receiver.take(rows_);
+  rows_.relation = std::move(relation);
+  // A huge row's room is not kept.
+  if (rows_.tuples.capacity() > 4 * kBlockBytes) rows_.tuples = std::string();
+  rows_.count = 0;
+  used_ = 0;
+}
+
+}  // namespace tailrace::postgres

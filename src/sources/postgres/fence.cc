@@ -1,0 +1,116 @@
+#include "sources/postgres/fence.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "base/error.h"
+#include "model/tuple.h"
+
+namespace tailrace::postgres {
+namespace {
+
+constexpr const char* kDoing = "taking a fence";
+constexpr const char* kBegin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+Fence take_fence(Connection& sql) {
+  const Rows rows = sql.query(
+      "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(), "
+      "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+      kDoing);
+  const auto snapshot = SnapshotXids::parse(rows.at(0, 0));
+  if (!snapshot) throw DefectError("a snapshot of the server cannot be read");
+  const auto taken_at = PgTime::from_unix_micros(static_cast<std::int64_t>(rows.unsigned_number(0, 2)));
+  return {*snapshot, rows.lsn(0, 1), taken_at};
+}
+
+std::string qualified(const Connection& sql, const Relation& relation) {
+  return sql.quoted_name(relation.schema) + "." + sql.quoted_name(relation.name);
+}
+
+/// "(a = '1' AND b = 'x') OR (...)" with every literal cast to the column's own type.
+std::string keys_condition(const Connection& sql, const Relation& relation, const std::vector<std::string>& keys) {
+  const std::vector<std::size_t> key_columns = relation.match_key();
+  std::string out;
+  for (const std::string& key : keys) {
+    ByteReader in(key);
+    const TupleView tuple = measure_tuple(in);
+    if (tuple.size() != key_columns.size()) throw DefectError("a key with another number of columns than its table's");
+    TupleView::Cursor fields = tuple.begin();
+    out += out.empty() ? "(" : " OR (";
+    for (std::size_t i = 0; i < key_columns.size(); ++i) {
+      const Column& column = relation.columns[key_columns[i]];
+      const Field field = fields.next();
+      if (field.kind != FieldKind::kText) throw DefectError("a key without a value");
+      if (i > 0) out += " AND ";
+      out += sql.quoted_name(column.name) + " = " + sql.quoted_text(field.bytes) + "::" + column.type.display;
+    }
+    out += ')';
+  }
+  return out;
+}
+
+void append_row(const Rows& rows, std::size_t row, std::size_t columns, std::string& out) {
+  TupleWriter writer(out, static_cast<std::uint16_t>(columns));
+  for (std::size_t i = 0; i < columns; ++i) {
+    if (rows.is_null(row, i))
+      writer.null();
+    else
+      writer.text(rows.at(row, i));
+  }
+}
+
+}  // namespace
+
+Fence begin_fence(Connection& sql) {
+  sql.query(kBegin, kDoing);
+  return take_fence(sql);
+}
+
+Fence begin_fence_on(Connection& sql, const std::string& exported_snapshot) {
+  sql.query(std::string(kBegin) + "; SET TRANSACTION SNAPSHOT " + sql.quoted_text(exported_snapshot),
+            "importing the copy's snapshot");
+  return take_fence(sql);
+}
+
+Fence begin_fence_after(Connection& sql, std::uint64_t xmax, std::stop_token stop,
+                        const std::function<void()>& waiting) {
+  constexpr int kTriesPerReport = 10;
+  for (int tries = 1;; ++tries) {
+    const Fence fence = begin_fence(sql);
+    if (fence.snapshot.xmin() >= xmax) return fence;
+    sql.query("COMMIT", kDoing);
+    if (stop.stop_requested())
+      throw RetryError("TR127", "stopped while waiting for old transactions of the source to end", "start again");
+    if (tries % kTriesPerReport == 0) waiting();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::vector<std::string>& keys) {
+  FencedRows out;
+  out.rows.relation = relation;
+  const std::string table = qualified(sql, *relation);
+  sql.query(std::string(kBegin) + "; LOCK TABLE ONLY " + table + " IN ACCESS SHARE MODE",
+            "locking a table for reading");
+  try {
+    out.fence = take_fence(sql);
+    if (!keys.empty()) {
+      std::string columns;
+      for (const Column& column : relation->columns)
+        columns += (columns.empty() ? "" : ", ") + sql.quoted_name(column.name);
+      const Rows rows =
+          sql.query("SELECT " + columns + " FROM ONLY " + table + " WHERE " + keys_condition(sql, *relation, keys),
+                    "reading rows by key");
+      for (std::size_t i = 0; i < rows.size(); ++i) append_row(rows, i, relation->columns.size(), out.rows.tuples);
+      out.rows.count = rows.size();
+    }
+  } catch (...) {
+    sql.query("ROLLBACK", kDoing);
+    throw;
+  }
+  sql.query("COMMIT", kDoing);
+  return out;
+}
+
+}  // namespace tailrace::postgres

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "model/snapshot.h"
+#include "sources/postgres/connection.h"
+
+namespace tailrace::postgres {
+
+/// Begins a REPEATABLE READ, READ ONLY transaction on `sql` and takes its snapshot, tied to the WAL: all that the
+/// snapshot contains was committed before Fence::end. The transaction stays open; "COMMIT" ends it.
+Fence begin_fence(Connection& sql);
+
+/// The same under a snapshot that another transaction exported.
+Fence begin_fence_on(Connection& sql, const std::string& exported_snapshot);
+
+/// A fence whose snapshot contains every committed transaction below `xmax`: asks again until the old ones have ended,
+/// and calls `waiting` about once a second meanwhile. Throws RetryError (TR127) when stopped.
+Fence begin_fence_after(Connection& sql, std::uint64_t xmax, std::stop_token stop,
+                        const std::function<void()>& waiting);
+
+/// Rows that were read by key, tied to the stream: `rows` is the exact state of the asked keys under `fence`. A key
+/// that has no row there does not exist there.
+struct FencedRows {
+  Fence fence;
+  CopiedRows rows;
+};
+
+/// Reads the rows of `relation` whose key is one of `keys`: tuples of the relation's match_key() columns in that order,
+/// all values present. Takes ACCESS SHARE first and the snapshot afterwards, so nothing that the snapshot lacks can
+/// have rewritten the table in between. Throws RefusedError (TR121) when the table is no longer as `relation` says.
+FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::vector<std::string>& keys);
+
+}  // namespace tailrace::postgres

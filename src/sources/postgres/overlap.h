@@ -1,0 +1,33 @@
+#pragma once
+
+#include <set>
+
+#include "model/transaction_log.h"
+
+namespace tailrace::postgres {
+
+/// Evidence that the server still has the history that the log holds: of the commits it sends again, every non-empty
+/// one must be in the log as it is sent, and none that the log holds may be missing. Lives for one connection, on the
+/// source thread.
+class Overlap {
+ public:
+  /// `start`: the server sends what ended after it.
+  Overlap(const TransactionLog& log, Lsn start);
+
+  /// The commit ends at or below the log's end and has changes. Throws RefusedError (TR117) on a fork.
+  void resent(const CommitRecord& record);
+  /// Something beyond the log's end arrives: all that is expected must have come. Throws RefusedError (TR117).
+  void passed();
+
+ private:
+  const TransactionLog& log_;
+  /// Ends of logged commits not seen again yet.
+  std::set<Lsn> expected_;
+  Lsn oldest_remembered_;
+  bool passed_ = false;
+};
+
+/// How many logged commits the server is asked to send again, where its slot still allows it.
+constexpr std::size_t kOverlapCommits = 1000;
+
+}  // namespace tailrace::postgres

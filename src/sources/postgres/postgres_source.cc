@@ -1,0 +1,421 @@
+#include "sources/postgres/postgres_source.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "base/crash_point.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "sources/postgres/catalog.h"
+#include "sources/postgres/fence.h"
+#include "sources/postgres/preflight_rules.h"
+#include "sources/postgres/publication.h"
+#include "sources/postgres/slot.h"
+#include "sources/postgres/snapshot_copy.h"
+#include "sources/postgres/status_board.h"
+#include "sources/postgres/stream_session.h"
+
+namespace tailrace::postgres {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kFirstBackoff{100};
+constexpr milliseconds kLongestBackoff{10'000};
+constexpr std::chrono::seconds kWatchInterval{5};
+constexpr std::chrono::seconds kTableWatchInterval{30};
+constexpr std::chrono::seconds kRememberInterval{60};
+/// The same failure this often at one place of the log is told as a state of its own.
+constexpr int kRecurring = 3;
+
+int protocol_for(int server_version) {
+  if (server_version >= 160000) return 4;
+  if (server_version >= 150000) return 3;
+  return server_version >= 140000 ? 2 : 1;
+}
+
+/// A pair of sessions: one to stream, one to ask.
+struct Sessions {
+  std::unique_ptr<Connection> replication;
+  std::unique_ptr<Connection> sql;
+};
+
+Sessions connect(const SourceSpec& spec, const std::stop_token& stop) {
+  return {Connection::open(spec, ConnectionKind::kReplication, stop),
+          Connection::open(spec, ConnectionKind::kSql, stop)};
+}
+
+std::string start_command(const Connection& replication, const SourceFacts& facts,
+                          const std::vector<std::string>& publications, Lsn start) {
+  std::string names;
+  for (const std::string& name : publications) names += (names.empty() ? "" : ",") + replication.quoted_name(name);
+  std::string command = "START_REPLICATION SLOT " + replication.quoted_name(facts.slot) + " LOGICAL " + start.str() +
+                        " (proto_version '" + std::to_string(facts.protocol) + "', publication_names " +
+                        replication.quoted_text(names);
+  if (facts.streaming) command += ", streaming 'on', messages 'true'";
+  return command + ")";
+}
+
+Lsn ask_current_end(Connection& sql) {
+  const Lsn end = sql.query("SELECT pg_current_wal_insert_lsn()", "asking for the end of WAL").lsn(0, 0);
+  try {
+    sql.query("SELECT pg_logical_emit_message(true, 'tailrace.nudge', '')", "writing a nudge");
+  } catch (const RefusedError& error) {
+    log::debug("source.nudge", "{}", error.what());
+  }
+  return end;
+}
+
+/// Removes the slot of a start that was interrupted before it was remembered: nothing was read from it.
+void drop_unfinished_slot(Connection& sql, const std::string& name) {
+  const auto slot = read_slot(sql, name);
+  if (!slot) return;
+  if (slot->active_pid != 0)
+    throw RetryError("TR112",
+                     "process " + std::to_string(slot->active_pid) + " of the server is still making slot \"" + name +
+                         "\" for a connection that was lost",
+                     "none needed: it ends once the transactions that it waits for have ended");
+  sql.query("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active",
+            {name}, "dropping the slot of an interrupted start");
+}
+
+milliseconds status_interval(Connection& replication) {
+  const Rows rows = replication.query("SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'",
+                                      "reading wal_sender_timeout");
+  const milliseconds timeout(rows.empty() ? 0 : rows.number(0, 0));
+  constexpr milliseconds kLongest{10'000};
+  return timeout.count() == 0 ? kLongest : std::clamp(timeout / 3, milliseconds(50), kLongest);
+}
+
+}  // namespace
+
+class PostgresSource::Impl {
+ public:
+  Impl(SourceSpec spec, SourceMemory& memory, TransactionLog& log)
+      : spec_(std::move(spec)), memory_(memory), log_(log) {
+    board_.update([&](SourceStatus& status) { status.slot = spec_.slot; });
+  }
+
+  void prepare(std::stop_token stop);
+  void stream(std::stop_token stop);
+  std::unique_ptr<SnapshotCopy> begin_copy(std::stop_token stop, const std::vector<Oid>& only);
+  Lsn request_current_end();
+  const SourceSpec& spec() const { return spec_; }
+  SourceStatus status() const { return board_.look(); }
+
+ private:
+  void prepare_once(const std::optional<SourceFacts>& remembered, const std::stop_token& stop);
+  void make_slot(Sessions& sessions, const ServerIdentity& server, bool intended_before, const std::stop_token& stop);
+  void resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& facts);
+  void begin_log(const SourceFacts& facts);
+  void run_session(const StopSignal& signal, const std::stop_token& stop);
+  void watch(Connection& sql, const std::vector<std::string>& publications);
+  void remember_acknowledged();
+  void failed_for_now(const Error& error, int times);
+  void tell_waiting(Connection& sql, const std::string& who);
+  void no_longer_waiting();
+  SourceFacts facts() const {
+    const std::lock_guard lock(mutex_);
+    return facts_;
+  }
+  void set_facts(const SourceFacts& facts) {
+    memory_.save(facts);
+    const std::lock_guard lock(mutex_);
+    facts_ = facts;
+  }
+
+  SourceSpec spec_;
+  SourceMemory& memory_;
+  TransactionLog& log_;
+  StatusBoard board_;
+  SteadyClock::time_point last_watch_;
+  SteadyClock::time_point last_remembered_;
+  SteadyClock::time_point last_table_watch_;
+  /// Tables that are wanted but not published: made since the start.
+  std::string unpublished_;
+  /// Tables that were published when the slot was made and are not any more.
+  std::string lost_;
+
+  mutable std::mutex mutex_;
+  SourceFacts facts_;
+  /// From the slot's making until the first copy: keeps the slot's snapshot.
+  std::unique_ptr<Connection> exporter_;
+  std::string exported_snapshot_;
+
+  std::mutex asking_mutex_;
+  std::unique_ptr<Connection> asking_;
+};
+
+void PostgresSource::Impl::failed_for_now(const Error& error, int times) {
+  const bool busy_slot = error.code() == "TR112";
+  board_.update([&](SourceStatus& status) {
+    status.state = busy_slot ? SourceState::kWaitingForSlot : SourceState::kWaitingToReconnect;
+    status.problems = {{error.code(), error.what(), error.remedy()}};
+    if (times >= kRecurring)
+      status.problems.front().what +=
+          " (" + std::to_string(times) + " times at " + log_.end().commit_end.str() + " of slot " + spec_.slot + ")";
+    ++status.reconnects;
+  });
+  log::warn("source.retry", "{} [{}]", error.what(), error.code());
+}
+
+void PostgresSource::Impl::tell_waiting(Connection& sql, const std::string& who) {
+  const std::string running = describe_running_transactions(sql);
+  no_longer_waiting();
+  board_.update([&](SourceStatus& status) {
+    status.problems.push_back({"TR127", who + " waits for transactions to end: " + running, "end them, or wait"});
+  });
+}
+
+void PostgresSource::Impl::no_longer_waiting() {
+  board_.update([](SourceStatus& status) {
+    std::erase_if(status.problems, [](const SourceProblem& problem) { return problem.code == "TR127"; });
+  });
+}
+
+void PostgresSource::Impl::prepare(std::stop_token stop) {
+  const StopSignal signal(stop);
+  milliseconds backoff = kFirstBackoff;
+  int times = 0;
+  board_.update([](SourceStatus& status) { status.state = SourceState::kConnecting; });
+  // A server that was never reached is told to the user at once; one that was is waited for.
+  const auto give_up = [&] { return !memory_.load() || stop.stop_requested(); };
+  while (true) {
+    try {
+      return prepare_once(memory_.load(), stop);
+    } catch (const RetryError& error) {
+      if (give_up()) throw;
+      failed_for_now(error, ++times);
+    } catch (const ReconnectError& error) {
+      if (give_up()) throw;
+      failed_for_now(error, ++times);
+    }
+    signal.sleep_for_ms(static_cast<int>(backoff.count()));
+    backoff = std::min(backoff * 2, kLongestBackoff);
+  }
+}
+
+void PostgresSource::Impl::prepare_once(const std::optional<SourceFacts>& remembered, const std::stop_token& stop) {
+  Sessions sessions = connect(spec_, stop);
+  const ServerIdentity server = identify_server(*sessions.replication, *sessions.sql);
+  board_.update([&](SourceStatus& status) {
+    status.server_version = sessions.sql->server_version();
+    status.server_version_text = sessions.sql->server_version_text();
+    status.system_identifier = server.system_identifier;
+    status.server_lsn = server.flushed;
+  });
+  if (remembered && remembered->consistent_point.valid()) return resume(sessions, server, *remembered);
+  make_slot(sessions, server, remembered.has_value(), stop);
+}
+
+void PostgresSource::Impl::make_slot(Sessions& sessions, const ServerIdentity& server, bool intended_before,
+                                     const std::stop_token& stop) {
+  if (log_.end().commit_end.valid())
+    throw RefusedError("TR118", "there is a log, but what it was read from is not remembered",
+                       "delete the whole state directory, or bring its catalog back");
+  Connection& sql = *sessions.sql;
+  if (intended_before) drop_unfinished_slot(sql, spec_.slot);
+  const std::vector<Candidate> tables = find_candidates(sql, spec_.tables);
+  refuse_errors(examine(sql, spec_, tables, false));
+  SourceFacts facts;
+  facts.system_identifier = server.system_identifier;
+  facts.timeline = server.timeline;
+  facts.database = server.database;
+  facts.slot = spec_.slot;
+  facts.publication = spec_.publication;
+  facts.protocol = protocol_for(sql.server_version());
+  facts.streaming = facts.protocol >= 2;
+  set_facts(facts);
+  const std::vector<std::string> publications = ensure_publications(sql, spec_, tables);
+  if (const std::string missing = unpublished_tables(sql, publications, tables);
+      spec_.create_publication && !missing.empty())
+    throw RefusedError("TR119", "publication \"" + spec_.publication + "\" exists, but lacks " + missing,
+                       "DROP PUBLICATION " + sql.quoted_name(spec_.publication) + "; -- it is then made anew");
+  NewSlot made = create_slot(*sessions.replication, spec_.slot, stop, [&] { tell_waiting(sql, "the new slot"); });
+  TAILRACE_CRASH_POINT("source.after_slot_created");
+  facts.consistent_point = made.consistent_point;
+  facts.published = describe_publication(Catalog(sql).published_tables(publications, spec_.tables));
+  facts.slot_snapshot_xmax =
+      sql.query("SELECT pg_snapshot_xmax(pg_current_snapshot())", "taking a snapshot").unsigned_number(0, 0);
+  set_facts(facts);
+  no_longer_waiting();
+  begin_log(facts);
+  log::info("source.slot", "slot {} was made at {}", spec_.slot, made.consistent_point.str());
+  if (made.snapshot_name.empty() || spec_.snapshot == SnapshotMode::kNever) return;
+  const std::lock_guard lock(mutex_);
+  exporter_ = std::move(sessions.replication);
+  exported_snapshot_ = std::move(made.snapshot_name);
+}
+
+void PostgresSource::Impl::begin_log(const SourceFacts& facts) {
+  if (log_.end().commit_end.valid()) return;
+  log_.progress(facts.consistent_point);
+  log_.sync();
+}
+
+void PostgresSource::Impl::resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& facts) {
+  const auto slot = read_slot(*sessions.sql, facts.slot);
+  set_facts(verify_history(*sessions.replication, server, slot, facts, log_.end()));
+  begin_log(facts);
+}
+
+void PostgresSource::Impl::stream(std::stop_token stop) {
+  const StopSignal signal(stop);
+  milliseconds backoff = kFirstBackoff;
+  int times = 0;
+  while (!stop.stop_requested()) {
+    const Lsn before = log_.end().commit_end;
+    try {
+      run_session(signal, stop);
+      continue;
+    } catch (const RetryError& error) {
+      if (stop.stop_requested()) break;
+      times = log_.end().commit_end == before ? times + 1 : 1;
+      failed_for_now(error, times);
+    } catch (const ReconnectError& error) {
+      if (stop.stop_requested()) break;
+      times = log_.end().commit_end == before ? times + 1 : 1;
+      failed_for_now(error, times);
+    } catch (const Error& error) {
+      board_.update([&](SourceStatus& status) {
+        status.state = SourceState::kFailed;
+        status.problems = {{error.code(), error.what(), error.remedy()}};
+      });
+      throw;
+    }
+    if (times == 1) backoff = kFirstBackoff;
+    signal.sleep_for_ms(static_cast<int>(backoff.count()));
+    backoff = std::min(backoff * 2, kLongestBackoff);
+  }
+  remember_acknowledged();
+  board_.update([](SourceStatus& status) { status.state = SourceState::kStopped; });
+}
+
+void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop_token& stop) {
+  Sessions sessions = connect(spec_, stop);
+  const ServerIdentity server = identify_server(*sessions.replication, *sessions.sql);
+  auto slot = read_slot(*sessions.sql, spec_.slot);
+  SourceFacts now = verify_history(*sessions.replication, server, slot, facts(), log_.end());
+  now.protocol = protocol_for(sessions.sql->server_version());
+  now.streaming = now.protocol >= 2;
+  set_facts(now);
+  const std::vector<std::string> publications = existing_publications(*sessions.sql, spec_);
+  if (publications.empty() || publications.front() != spec_.publication)
+    throw RefusedError("TR119", "publication \"" + spec_.publication + "\" does not exist any more",
+                       "start a new pipeline with a copy: what happened meanwhile was not published");
+  SessionOptions options;
+  options.status_interval = status_interval(*sessions.replication);
+  options.silence_limit = spec_.silence_limit;
+  const Lsn asked = std::max(log_.nth_last_commit(kOverlapCommits), now.consistent_point);
+  options.start_command = start_command(*sessions.replication, now, publications, asked);
+  Catalog catalog(*sessions.sql);
+  StreamSession session(
+      open_channel(*sessions.replication), log_, [&](ByteView message) { return catalog.resolve(message); }, options,
+      board_, signal);
+  session.start();
+  // Only now that the slot is ours does its place stand still: an earlier reader may have confirmed more meanwhile.
+  slot = read_slot(*sessions.sql, spec_.slot);
+  verify_slot(slot, now, log_.end());
+  log::info("source.streaming", "streaming from slot {} at {}", spec_.slot, log_.end().commit_end.str());
+  board_.update([](SourceStatus& status) { status.problems.clear(); });
+  last_watch_ = {};
+  session.run(Overlap(log_, std::max(asked, slot->confirmed)), [&] { watch(*sessions.sql, publications); });
+}
+
+void PostgresSource::Impl::watch(Connection& sql, const std::vector<std::string>& publications) {
+  const auto now = SteadyClock::now();
+  if (now - last_remembered_ >= kRememberInterval) remember_acknowledged();
+  if (now - last_watch_ < kWatchInterval) return;
+  last_watch_ = now;
+  const auto slot = read_slot(sql, spec_.slot);
+  const Lsn end = sql.query("SELECT pg_current_wal_insert_lsn()", "watching the slot").lsn(0, 0);
+  if (now - last_table_watch_ >= kTableWatchInterval) {
+    last_table_watch_ = now;
+    unpublished_ = unpublished_tables(sql, publications, find_candidates(sql, spec_.tables));
+    lost_ =
+        lost_tables(facts().published, describe_publication(Catalog(sql).published_tables(publications, spec_.tables)));
+  }
+  board_.update([&](SourceStatus& status) {
+    status.server_lsn = std::max(status.server_lsn, end);
+    status.problems.clear();
+    if (slot) {
+      status.wal_status = slot->wal_status;
+      status.safe_wal_bytes = slot->safe_wal_bytes;
+    }
+    if (slot && slot->wal_status == "unreserved")
+      status.problems.push_back({"TR126", "the server is about to remove WAL that slot " + spec_.slot + " still needs",
+                                 "raise max_slot_wal_keep_size, or mend what holds the stream up"});
+    if (!lost_.empty())
+      status.problems.push_back({"TR134", "no longer followed, since dropped or changed in the publication: " + lost_,
+                                 "start a new pipeline with a copy; what was not published is not in the stream"});
+    if (!unpublished_.empty())
+      status.problems.push_back({"TR133", "not followed, since not in the publication: " + unpublished_,
+                                 "start a pipeline that covers them, or exclude them by name"});
+  });
+}
+
+void PostgresSource::Impl::remember_acknowledged() {
+  last_remembered_ = SteadyClock::now();
+  SourceFacts now = facts();
+  if (!now.consistent_point.valid() || now.acknowledged >= log_.durable_end()) return;
+  now.acknowledged = log_.durable_end();
+  set_facts(now);
+}
+
+std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token stop, const std::vector<Oid>& only) {
+  std::unique_ptr<Connection> exporter;
+  std::string snapshot_name;
+  {
+    const std::lock_guard lock(mutex_);
+    exporter = std::move(exporter_);
+    snapshot_name = std::move(exported_snapshot_);
+  }
+  auto holder = Connection::open(spec_, ConnectionKind::kSql, stop);
+  Fence fence =
+      exporter ? begin_fence_on(*holder, snapshot_name)
+               : begin_fence_after(*holder, facts().slot_snapshot_xmax, stop, [&] { tell_waiting(*holder, "a copy"); });
+  no_longer_waiting();
+  // The slot's own snapshot contains exactly what ended up to the slot's beginning, so that its rows stand there.
+  if (exporter) fence.end = facts().consistent_point;
+  // Exported again by the holder, so that the connection which made the slot is free to go.
+  snapshot_name = holder->query("SELECT pg_export_snapshot()", "exporting the copy's snapshot").at(0, 0);
+  exporter.reset();
+  Catalog catalog(*holder);
+  std::vector<TableToCopy> tables;
+  for (const PublishedTable& table : catalog.published_tables(existing_publications(*holder, spec_), spec_.tables)) {
+    if (!only.empty() && std::ranges::find(only, table.oid) == only.end()) continue;
+    tables.push_back({catalog.describe(table), table.estimated_rows, table.pages, table.row_filter, table.kind == 'p'});
+  }
+  return std::make_unique<SnapshotCopy>(spec_, std::move(holder), std::move(snapshot_name), fence, std::move(tables));
+}
+
+Lsn PostgresSource::Impl::request_current_end() {
+  const std::lock_guard lock(asking_mutex_);
+  // A connection kept from the last time may be gone by now.
+  if (asking_) {
+    try {
+      return ask_current_end(*asking_);
+    } catch (const Error&) {
+      asking_.reset();
+    }
+  }
+  auto connection = Connection::open(spec_, ConnectionKind::kSql);
+  const Lsn end = ask_current_end(*connection);
+  asking_ = std::move(connection);
+  return end;
+}
+
+PostgresSource::PostgresSource(SourceSpec spec, SourceMemory& memory, TransactionLog& log)
+    : impl_(std::make_unique<Impl>(std::move(spec), memory, log)) {}
+PostgresSource::~PostgresSource() = default;
+
+void PostgresSource::prepare(std::stop_token stop) { impl_->prepare(std::move(stop)); }
+void PostgresSource::stream(std::stop_token stop) { impl_->stream(std::move(stop)); }
+std::unique_ptr<sources::Copy> PostgresSource::begin_copy(std::stop_token stop, const std::vector<Oid>& only) {
+  return impl_->begin_copy(std::move(stop), only);
+}
+SourceStatus PostgresSource::status() const { return impl_->status(); }
+Lsn PostgresSource::request_current_end() { return impl_->request_current_end(); }
+const SourceSpec& PostgresSource::spec() const { return impl_->spec(); }
+
+}  // namespace tailrace::postgres

@@ -1,0 +1,147 @@
+#include "sources/postgres/publication.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "base/error.h"
+
+namespace tailrace::postgres {
+namespace {
+
+/// Partitions stand for themselves (publish_via_partition_root is off), so their parents, which hold no rows, are left
+/// out.
+const char* kCandidatesSql =
+    "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relreplident, "
+    "       CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false "
+    "            WHEN 'i' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident) "
+    "            ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate "
+    "                         AND i.indisvalid) END, "
+    "       EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND NOT i.indimmediate), "
+    "       has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT'), "
+    "       pg_has_role(c.relowner, 'USAGE'), "
+    "       c.relrowsecurity AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) "
+    "         AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE')), "
+    "       GREATEST(c.reltuples, 0)::float8, pg_table_size(c.oid) "
+    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT LIKE 'pg\\_%' "
+    "  AND n.nspname <> 'information_schema' "
+    "  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid "
+    "                  AND d.deptype = 'e') "
+    "ORDER BY 2, 3";
+
+std::string append_name(const SourceSpec& spec) { return spec.publication + "_append"; }
+
+bool publication_exists(Connection& sql, const std::string& name) {
+  return !sql.query("SELECT FROM pg_publication WHERE pubname = $1", {name}, "looking for the publication").empty();
+}
+
+void create_publication(Connection& sql, const std::string& name, const std::vector<const Candidate*>& tables,
+                        const char* operations) {
+  std::string command = "CREATE PUBLICATION " + sql.quoted_name(name);
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    command += i == 0 ? " FOR TABLE " : ", ";
+    command += "ONLY " + sql.quoted_name(tables[i]->schema) + "." + sql.quoted_name(tables[i]->name);
+  }
+  command += " WITH (publish = '" + std::string(operations) + "')";
+  sql.query(command, "making the publication (its role must own the tables and may create in the database)");
+}
+
+}  // namespace
+
+std::vector<Candidate> find_candidates(Connection& sql, const std::vector<std::string>& patterns) {
+  const Rows rows = sql.query(kCandidatesSql, "looking for tables");
+  std::vector<Candidate> out;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (!table_matches(patterns, rows.at(i, 1), rows.at(i, 2))) continue;
+    Candidate table;
+    table.oid = rows.oid(i, 0);
+    table.schema = rows.at(i, 1);
+    table.name = rows.at(i, 2);
+    table.kind = rows.at(i, 3).front();
+    table.identity = rows.at(i, 4).front();
+    table.has_identity = rows.flag(i, 5);
+    table.deferrable_key = rows.flag(i, 6);
+    table.may_select = rows.flag(i, 7);
+    table.may_publish = rows.flag(i, 8);
+    table.row_security = rows.flag(i, 9);
+    table.estimated_rows = std::strtod(std::string(rows.at(i, 10)).c_str(), nullptr);
+    table.bytes = rows.unsigned_number(i, 11);
+    out.push_back(std::move(table));
+  }
+  return out;
+}
+
+std::vector<std::string> existing_publications(Connection& sql, const SourceSpec& spec) {
+  std::vector<std::string> names;
+  for (const std::string& name : {spec.publication, append_name(spec)})
+    if (publication_exists(sql, name)) names.push_back(name);
+  return names;
+}
+
+std::vector<std::string> ensure_publications(Connection& sql, const SourceSpec& spec,
+                                             const std::vector<Candidate>& tables) {
+  std::vector<std::string> names = existing_publications(sql, spec);
+  if (!names.empty() && names.front() == spec.publication) return names;
+  if (!spec.create_publication)
+    throw RefusedError("TR119", "publication \"" + spec.publication + "\" does not exist",
+                       "CREATE PUBLICATION " + sql.quoted_name(spec.publication) + " FOR ALL TABLES;");
+  std::vector<const Candidate*> followed;
+  std::vector<const Candidate*> append_only;
+  for (const Candidate& table : tables) (table.has_identity ? followed : append_only).push_back(&table);
+  // The main publication comes last: where it exists, the other one does too, if it is needed.
+  if (!append_only.empty() && names.empty())
+    create_publication(sql, append_name(spec), append_only, "insert, truncate");
+  create_publication(sql, spec.publication, followed, "insert, update, delete, truncate");
+  return existing_publications(sql, spec);
+}
+
+std::string unpublished_tables(Connection& sql, const std::vector<std::string>& publications,
+                               const std::vector<Candidate>& tables) {
+  std::string names;
+  for (const std::string& name : publications) names += (names.empty() ? "" : ", ") + sql.quoted_text(name);
+  const Rows published = sql.query(
+      "SELECT c.oid FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname "
+      "JOIN pg_class r ON r.relnamespace = n.oid AND r.relname = p.tablename "
+      "CROSS JOIN LATERAL (SELECT r.oid UNION SELECT relid FROM pg_partition_tree(r.oid)) c(oid) "
+      "WHERE p.pubname IN (" +
+          names + ")",
+      "reading the publication");
+  std::unordered_set<Oid> covered;
+  for (std::size_t i = 0; i < published.size(); ++i) covered.insert(published.oid(i, 0));
+  constexpr std::size_t kNamesShown = 5;
+  std::string out;
+  std::size_t count = 0;
+  for (const Candidate& table : tables) {
+    if (covered.contains(table.oid)) continue;
+    if (++count <= kNamesShown) out += (count > 1 ? ", " : "") + table.schema + "." + table.name;
+  }
+  if (count > kNamesShown) out += " and " + std::to_string(count - kNamesShown) + " more";
+  return out;
+}
+
+std::string describe_publication(const std::vector<PublishedTable>& tables) {
+  std::string out;
+  for (const PublishedTable& table : tables) {
+    std::string filter = table.row_filter;
+    std::ranges::replace(filter, '\n', ' ');
+    out += std::to_string(table.oid.value()) + '\t' + filter + '\t' + table.schema + '.' + table.name + '\n';
+  }
+  return out;
+}
+
+std::string lost_tables(std::string_view then, std::string_view now) {
+  // By oid and filter: a table that was only renamed is still there.
+  const std::string lines = "\n" + std::string(now);
+  std::string out;
+  while (!then.empty()) {
+    const std::string_view line = then.substr(0, then.find('\n'));
+    then.remove_prefix(std::min(line.size() + 1, then.size()));
+    const auto name = line.rfind('\t');
+    if (name == std::string_view::npos) continue;
+    if (lines.find("\n" + std::string(line.substr(0, name + 1))) != std::string::npos) continue;
+    out += (out.empty() ? "" : ", ") + std::string(line.substr(name + 1));
+  }
+  return out;
+}
+
+}  // namespace tailrace::postgres

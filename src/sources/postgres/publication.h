@@ -1,0 +1,53 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sources/postgres/catalog.h"
+#include "sources/postgres/connection.h"
+#include "sources/postgres/spec.h"
+
+namespace tailrace::postgres {
+
+/// A table that could be published: permanent, not of the system, not a partition's parent.
+struct Candidate {
+  Oid oid;
+  std::string schema;
+  std::string name;
+  char kind = 'r';
+  /// As pg_class.relreplident.
+  char identity = 'd';
+  /// A replica identity by which updates and deletes can be published.
+  bool has_identity = false;
+  bool deferrable_key = false;
+  bool may_select = false;
+  bool may_publish = false;
+  bool row_security = false;
+  double estimated_rows = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// All tables of the database that the patterns want, in order of schema and name.
+std::vector<Candidate> find_candidates(Connection& sql, const std::vector<std::string>& patterns);
+
+/// Names of the publications that this spec uses on the server now: its own and, where it exists, the one of tables
+/// without identity.
+std::vector<std::string> existing_publications(Connection& sql, const SourceSpec& spec);
+
+/// Makes the publications for `tables`, or finds them there, and gives their names. Throws RefusedError: missing and
+/// not to be made (TR119), not allowed (TR106).
+std::vector<std::string> ensure_publications(Connection& sql, const SourceSpec& spec,
+                                             const std::vector<Candidate>& tables);
+
+/// Those of `tables` that no publication of these holds (nor an ancestor of them), as text for people; empty when there
+/// are none.
+std::string unpublished_tables(Connection& sql, const std::vector<std::string>& publications,
+                               const std::vector<Candidate>& tables);
+
+/// The tables of publications and their row filters as text that is to be remembered and compared.
+std::string describe_publication(const std::vector<PublishedTable>& tables);
+/// Tables of `then` that `now` lacks or filters otherwise, as text for people; empty when there are none. Both as
+/// describe_publication() gave them.
+std::string lost_tables(std::string_view then, std::string_view now);
+
+}  // namespace tailrace::postgres

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace tailrace::postgres {
+
+/// An error report of the server: ErrorResponse's fields that we use. No row values: DETAIL and CONTEXT are left out
+/// where they could hold some.
+struct ServerError {
+  /// Five characters, empty when the error is the connection's own.
+  std::string sqlstate;
+  std::string message;
+};
+
+/// Parses the body of an ErrorResponse or NoticeResponse ('E', 'N').
+ServerError parse_server_error(std::string_view body);
+
+/// Throws the error class that fits the reaction: RetryError (busy, starting up, no room), ReconnectError (the session
+/// is gone), RefusedError (stays so until somebody changes something). `doing` completes "while ...".
+[[noreturn]] void throw_server_error(const ServerError& error, std::string_view doing);
+
+/// The same for a failed connection attempt, from libpq's verbose message. Nothing of the conninfo is repeated.
+[[noreturn]] void throw_connection_error(std::string_view libpq_message);
+
+}  // namespace tailrace::postgres

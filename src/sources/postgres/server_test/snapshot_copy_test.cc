@@ -1,0 +1,322 @@
+// Copying from a real server, and what a copy and the stream make of the same rows.
+
+#include "sources/postgres/snapshot_copy.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "model/tuple.h"
+#include "pgoutput/messages.h"
+#include "sources/postgres/fence.h"
+#include "sources/postgres/postgres_source.h"
+#include "sources/postgres/recording_log.h"
+#include "sources/postgres/server_test/facts_in_memory.h"
+#include "sources/postgres/server_test/private_cluster.h"
+
+namespace tailrace::postgres {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// Tuples of a copy, from all readers.
+struct Collected {
+  std::mutex mutex;
+  std::vector<std::string> tuples;
+  int finished = 0;
+};
+
+class Collector : public RowReceiver {
+ public:
+  explicit Collector(Collected& into) : into_(into) {}
+  void take(CopiedRows& rows) override {
+    ByteReader in(rows.tuples);
+    const std::lock_guard lock(into_.mutex);
+    for (std::uint64_t i = 0; i < rows.count; ++i) into_.tuples.emplace_back(measure_tuple(in).bytes());
+    EXPECT_TRUE(in.empty());
+  }
+  void finish() override {
+    const std::lock_guard lock(into_.mutex);
+    ++into_.finished;
+  }
+
+ private:
+  Collected& into_;
+};
+
+std::string text_of(const std::string& tuple, std::size_t column) {
+  auto it = TupleView(tuple).begin();
+  for (std::size_t i = 0; i < column; ++i) it.next();
+  return std::string(it.next().bytes);
+}
+
+class SnapshotCopyTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!PrivateCluster::instance().running()) GTEST_SKIP() << "no PostgreSQL server programs here";
+    PrivateCluster::instance().create_database("copy");
+    sql = PrivateCluster::instance().connect("copy");
+  }
+  Rows run(const std::string& statement) { return sql->query(statement, "testing"); }
+  SourceSpec spec() const { return PrivateCluster::instance().spec("copy"); }
+
+  void make_source(const SourceSpec& with) {
+    source = std::make_unique<PostgresSource>(with, memory, log);
+    source->prepare({});
+  }
+  void start_streaming() {
+    streaming = std::jthread([this](std::stop_token token) { source->stream(token); });
+  }
+  void wait_for_units(std::size_t count) {
+    for (int i = 0; i < 1000 && log.unit_count() < count; ++i) std::this_thread::sleep_for(milliseconds(10));
+    ASSERT_GE(log.unit_count(), count);
+  }
+  static const TableToCopy& table(const sources::Copy& copy, const std::string& name) {
+    for (const TableToCopy& candidate : copy.tables())
+      if (candidate.relation->name == name) return candidate;
+    throw DefectError("no such table in the copy: " + name);
+  }
+  std::vector<std::string> rows_of(sources::Copy& copy, const std::string& name) {
+    Collected collected;
+    CopyProgress progress;
+    copy.copy(table(copy, name), [&] { return std::make_unique<Collector>(collected); }, progress, {});
+    EXPECT_EQ(progress.rows, collected.tuples.size());
+    EXPECT_GE(collected.finished, 1);
+    return collected.tuples;
+  }
+
+  std::unique_ptr<Connection> sql;
+  FactsInMemory memory;
+  RecordingLog log;
+  std::unique_ptr<PostgresSource> source;
+  std::jthread streaming;
+};
+
+const char* kAllTypes = R"sql(
+CREATE TYPE public.mood AS ENUM ('sad', 'it''s "fine"', '');
+CREATE TYPE public.pair AS (a int, b text);
+CREATE DOMAIN public.price AS numeric(12,3) CHECK (VALUE >= 0);
+CREATE DOMAIN public.dear_price AS public.price;
+CREATE DOMAIN public.numbers AS int[];
+CREATE TABLE public.source (
+  id int PRIMARY KEY, c_bool bool, c_int2 int2, c_int8 int8, c_num numeric, c_num2 numeric(20,5), c_f4 float4, c_f8 float8,
+  c_money money, c_char char(5), c_varchar varchar(50), c_text text, c_onechar "char", c_name name, c_bytea bytea,
+  c_date date, c_time time, c_timetz timetz, c_ts timestamp, c_tstz timestamptz, c_interval interval, c_uuid uuid,
+  c_json json, c_jsonb jsonb, c_jsonpath jsonpath, c_xml xml, c_inet inet, c_cidr cidr, c_mac macaddr, c_mac8 macaddr8,
+  c_bit bit(5), c_varbit varbit, c_point point, c_line line, c_lseg lseg, c_box box, c_path path, c_polygon polygon,
+  c_circle circle, c_tsv tsvector, c_tsq tsquery, c_range int4range, c_tstzrange tstzrange, c_multi int4multirange,
+  c_ints int[], c_texts text[][], c_oid oid, c_regclass regclass, c_lsn pg_lsn, c_xid8 xid8, c_tid tid,
+  c_mood public.mood, c_moods public.mood[], c_pair public.pair, c_pairs public.pair[], c_price public.dear_price,
+  c_numbers public.numbers, c_vector int2vector, c_stamps timestamptz[], c_bools bool[], c_byteas bytea[]);
+CREATE TABLE public.again (LIKE public.source INCLUDING ALL);
+INSERT INTO public.source VALUES (1, true, -32768, 9223372036854775807, 'NaN', 0.00001, 'NaN', 1e-300, 12.34, 'ab', E'tab\there',
+  E'line\nfeed\\N back\\slash\r \b\f\v \x01', 'x', 'name', '\x00ff5c0a09', 'infinity', '24:00:00', '12:00:00.5+05:30',
+  '-infinity', '4713-01-01 00:00:00+00 BC', '1 year -2 mons 3 days -04:05:06.789', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
+  '{"a": "tab\tnew"}', '{"b":[1,null]}', '$.a[*]', '<a>&lt;</a>', '10.0.0.1/8', '10.0.0.0/8', '08:00:2b:01:02:03',
+  '08:00:2b:01:02:03:04:05', B'10101', B'', '(1,2)', '{1,2,3}', '[(0,0),(1,1)]', '(1,1),(0,0)', '((0,0),(1,1))',
+  '((0,0),(1,1),(1,0))', '<(0,0),1>', 'fat:1A cat:2', 'fat & !cat', '[1,5)', '[2020-01-01,)', '{[1,2),[5,9)}',
+  '[0:1]={1,NULL}', '{{"a,b","c\"d"},{NULL,""}}', 4294967295, 'pg_class', '16/B374D848', '18446744073709551615', '(0,1)',
+  'it''s "fine"', '{sad,""}', '(1,"x,y")', '{"(1,\"a b\")"}', 1.5, '{1,2}', '1 2 3', '{2020-01-01 00:00:00+02,infinity}',
+  '{t,f,NULL}', '{"\\x00"}');
+INSERT INTO public.source (id) VALUES (2);
+INSERT INTO public.source (id, c_text, c_varchar, c_num, c_f4, c_f8, c_date, c_ts, c_interval, c_bytea, c_texts) VALUES
+ (3, '', '\N', 'NaN', 0.1, 0.1, '0044-03-15 BC', '294276-12-31 23:59:59.999999', '-178000000 years', '', '{}'),
+ (4, repeat('long value that is stored out of line ', 20000), '\.', '-1e400', '-0', '-0', '5874897-12-31', '1999-01-08',
+  '0', decode(repeat('00ff', 30000), 'hex'), NULL);
+)sql";
+
+TEST_F(SnapshotCopyTest, copy_and_stream_make_the_same_bytes_of_every_type) {
+  run(kAllTypes);
+  make_source(spec());
+  const auto copy = source->begin_copy({}, {});
+  const std::vector<std::string> copied = rows_of(*copy, "source");
+  ASSERT_EQ(copied.size(), 4u);
+  start_streaming();
+  run("INSERT INTO public.again SELECT * FROM public.source");
+  wait_for_units(1);
+  const auto units = log.units();
+  ASSERT_EQ(units[0].changes.size(), 4u);
+  std::map<std::string, std::string> streamed;
+  for (const auto& change : units[0].changes) {
+    const std::string tuple(pgoutput::parse_row_change(change.message).new_row.bytes());
+    streamed[text_of(tuple, 0)] = tuple;
+  }
+  for (const std::string& tuple : copied)
+    EXPECT_TRUE(tuple == streamed[text_of(tuple, 0)]) << "row " << text_of(tuple, 0);
+  // Both sides also describe the same columns.
+  std::vector<Column> columns = table(*copy, "source").relation->columns;
+  EXPECT_EQ(columns, units[0].changes[0].relation->columns);
+}
+
+TEST_F(SnapshotCopyTest, domains_elements_and_kinds_are_seen_through) {
+  run(kAllTypes);
+  make_source(spec());
+  const auto copy = source->begin_copy({}, {});
+  const Relation& relation = *table(*copy, "source").relation;
+  const auto type = [&](const std::string& name) {
+    for (const Column& column : relation.columns)
+      if (column.name == name) return column.type;
+    throw DefectError("no such column: " + name);
+  };
+  EXPECT_EQ(type("c_price").base_name, "numeric");
+  EXPECT_EQ(type("c_price").base_typmod, ((12 << 16) | 3) + 4);
+  EXPECT_EQ(type("c_price").display, "public.dear_price");
+  EXPECT_EQ(type("c_numbers").kind, TypeKind::kArray);
+  EXPECT_EQ(type("c_numbers").element.value(), 23u);
+  EXPECT_EQ(type("c_moods").element_kind, TypeKind::kEnum);
+  EXPECT_EQ(type("c_mood").kind, TypeKind::kEnum);
+  EXPECT_EQ(type("c_pair").kind, TypeKind::kComposite);
+  EXPECT_EQ(type("c_range").kind, TypeKind::kRange);
+  EXPECT_EQ(type("c_multi").kind, TypeKind::kMultirange);
+  EXPECT_EQ(type("c_vector").kind, TypeKind::kBase);
+  EXPECT_EQ(type("c_num2").display, "numeric(20,5)");
+}
+
+TEST_F(SnapshotCopyTest, parallel_ranges_give_every_row_once_while_writers_move_them) {
+  run("CREATE TABLE public.big (id int PRIMARY KEY, filler text)");
+  run("INSERT INTO public.big SELECT g, repeat('x', 900) FROM generate_series(1, 40000) g");
+  make_source(spec());
+  const auto copy = source->begin_copy({}, {});
+  std::jthread writer([](std::stop_token stop) {
+    const auto other = PrivateCluster::instance().connect("copy");
+    for (int i = 0; !stop.stop_requested(); ++i) {
+      other->query("UPDATE public.big SET filler = 'moved' WHERE id % 97 = " + std::to_string(i % 97), "writing");
+      other->query("DELETE FROM public.big WHERE id = " + std::to_string(40000 - i), "writing");
+      other->query("INSERT INTO public.big VALUES (" + std::to_string(100000 + i) + ", 'new')", "writing");
+    }
+  });
+  const std::vector<std::string> rows = rows_of(*copy, "big");
+  writer.request_stop();
+  std::set<std::string> ids;
+  for (const std::string& row : rows) {
+    ids.insert(text_of(row, 0));
+    EXPECT_EQ(text_of(row, 1).size(), 900u);
+  }
+  EXPECT_EQ(rows.size(), 40000u);
+  EXPECT_EQ(ids.size(), 40000u);
+}
+
+TEST_F(SnapshotCopyTest, an_empty_table_and_one_without_columns_are_copied) {
+  run("CREATE TABLE public.empty (id int PRIMARY KEY); CREATE TABLE public.bare (); INSERT INTO public.bare DEFAULT "
+      "VALUES");
+  make_source(spec());
+  const auto copy = source->begin_copy({}, {});
+  EXPECT_TRUE(rows_of(*copy, "empty").empty());
+  EXPECT_EQ(rows_of(*copy, "bare").size(), 1u);
+}
+
+TEST_F(SnapshotCopyTest, a_table_rewritten_since_the_snapshot_is_refused_and_copied_anew) {
+  run("CREATE TABLE public.t (id int PRIMARY KEY); INSERT INTO public.t VALUES (1), (2)");
+  make_source(spec());
+  auto copy = source->begin_copy({}, {});
+  run("TRUNCATE public.t; INSERT INTO public.t VALUES (3)");
+  EXPECT_THROW(rows_of(*copy, "t"), RetryError);
+  copy = source->begin_copy({}, {});
+  EXPECT_EQ(rows_of(*copy, "t").size(), 1u);
+  run("DROP TABLE public.t");
+  EXPECT_THROW(rows_of(*copy, "t"), RetryError);
+}
+
+TEST_F(SnapshotCopyTest, row_filters_and_column_lists_of_a_publication_hold_for_the_copy) {
+  if (sql->server_version() < 150000) GTEST_SKIP() << "the server has no row filters";
+  run("CREATE TABLE public.t (id int PRIMARY KEY, shown text, hidden text)");
+  run("INSERT INTO public.t SELECT g, 's', 'h' FROM generate_series(1, 10) g");
+  run("CREATE PUBLICATION tailrace_copy FOR TABLE public.t (id, shown) WHERE (id > 7)");
+  make_source(spec());
+  const auto copy = source->begin_copy({}, {});
+  EXPECT_EQ(table(*copy, "t").relation->columns.size(), 2u);
+  EXPECT_EQ(rows_of(*copy, "t").size(), 3u);
+}
+
+TEST_F(SnapshotCopyTest, a_later_copy_waits_for_transactions_older_than_the_slot) {
+  run("CREATE TABLE public.t (id int PRIMARY KEY)");
+  make_source(spec());
+  source->begin_copy({}, {});
+  // As if the slot had been made while transactions up to a later id were running.
+  memory.facts->slot_snapshot_xmax += 3;
+  source = std::make_unique<PostgresSource>(spec(), memory, log);
+  source->prepare({});
+  std::atomic<bool> begun = false;
+  std::jthread beginner([&] {
+    source->begin_copy({}, {});
+    begun = true;
+  });
+  const auto told = [&] {
+    const auto problems = source->status().problems;
+    return problems.size() == 1 && problems[0].code == "TR127";
+  };
+  for (int i = 0; i < 500 && !told(); ++i) std::this_thread::sleep_for(milliseconds(10));
+  EXPECT_TRUE(told());
+  EXPECT_FALSE(begun);
+  for (int i = 0; i < 10; ++i) run("SELECT pg_current_xact_id()");
+  beginner.join();
+  EXPECT_TRUE(begun);
+  EXPECT_TRUE(source->status().problems.empty());
+}
+
+TEST_F(SnapshotCopyTest, copy_and_stream_together_hold_each_transaction_once_under_concurrent_writers) {
+  run("CREATE TABLE public.t (id bigserial PRIMARY KEY, writer int, n int)");
+  std::atomic<bool> stop = false;
+  std::vector<std::jthread> writers;
+  for (int w = 0; w < 4; ++w)
+    writers.emplace_back([&, w] {
+      const auto other = PrivateCluster::instance().connect("copy");
+      for (int n = 0; !stop; ++n)
+        other->query("INSERT INTO public.t (writer, n) VALUES (" + std::to_string(w) + ", " + std::to_string(n) + ")",
+                     "writing");
+    });
+  std::this_thread::sleep_for(milliseconds(100));
+  make_source(spec());
+  start_streaming();
+  std::this_thread::sleep_for(milliseconds(100));
+  // The second snapshot is one taken in the middle of the stream.
+  source->begin_copy({}, {});
+  const auto copy = source->begin_copy({}, {});
+  std::multiset<std::string> ids;
+  for (const std::string& row : rows_of(*copy, "t")) ids.insert(text_of(row, 0));
+  std::this_thread::sleep_for(milliseconds(100));
+  stop = true;
+  writers.clear();
+  const Lsn end = source->request_current_end();
+  for (int i = 0; i < 1000 && log.durable_end() < end; ++i) std::this_thread::sleep_for(milliseconds(10));
+  for (const auto& unit : log.units()) {
+    if (copy->fence().contains(unit.record.xid, unit.record.end_lsn)) continue;
+    for (const auto& change : unit.changes) {
+      if (change.message.front() == 'I')
+        ids.insert(text_of(std::string(pgoutput::parse_row_change(change.message).new_row.bytes()), 0));
+    }
+  }
+  const Rows truth = run("SELECT id FROM public.t");
+  EXPECT_EQ(ids.size(), truth.size());
+  EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), truth.size());
+}
+
+TEST_F(SnapshotCopyTest, keys_are_read_exactly_as_of_their_fence) {
+  run("CREATE TABLE public.t (a int, b text, v text, PRIMARY KEY (b, a))");
+  run("INSERT INTO public.t VALUES (1, 'x''y', 'one'), (2, 'z', NULL)");
+  make_source(spec());
+  const auto copy = source->begin_copy({}, {});
+  const RelationPtr relation = table(*copy, "t").relation;
+  const auto key = [](const std::string& b, const std::string& a) {
+    std::string out;
+    TupleWriter writer(out, 2);
+    writer.text(b);
+    writer.text(a);
+    return out;
+  };
+  const FencedRows read = read_keys(*sql, relation, {key("x'y", "1"), key("gone", "7")});
+  ASSERT_EQ(read.rows.count, 1u);
+  EXPECT_EQ(text_of(read.rows.tuples, 2), "one");
+  run("INSERT INTO public.t VALUES (3, 'later', 'x')");
+  const Rows last = run("SELECT pg_current_xact_id()::xid, pg_current_wal_insert_lsn()");
+  EXPECT_FALSE(read.fence.contains(Xid(static_cast<std::uint32_t>(last.number(0, 0))), last.lsn(0, 1)));
+}
+
+}  // namespace
+}  // namespace tailrace::postgres

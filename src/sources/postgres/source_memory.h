@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/lsn.h"
+
+namespace tailrace::postgres {
+
+/// What is remembered of a source over restarts: which history is followed, through which slot, and how far it was
+/// acknowledged. A value.
+struct SourceFacts {
+  std::uint64_t system_identifier = 0;
+  std::uint32_t timeline = 0;
+  Oid database;
+  std::string slot;
+  std::string publication;
+  /// Where the slot begins. 0: the slot was about to be made when this was saved, and may or may not exist; nothing
+  /// was read from it.
+  Lsn consistent_point;
+  /// Never behind what PostgreSQL was told.
+  Lsn acknowledged;
+  /// Options of START_REPLICATION: they decide how transactions are cut into messages.
+  int protocol = 0;
+  bool streaming = false;
+  /// xmax of a snapshot taken after publication and slot were made: a later snapshot may serve a copy once its xmin
+  /// has reached this.
+  std::uint64_t slot_snapshot_xmax = 0;
+  /// What the publications held when the slot was made (describe_publication()).
+  std::string published;
+
+  bool operator==(const SourceFacts&) const = default;
+};
+
+/// Keeps SourceFacts on durable storage; the pipeline's catalog implements it. Source thread only.
+class SourceMemory {
+ public:
+  virtual ~SourceMemory() = default;
+  /// Nothing when this source was never prepared.
+  virtual std::optional<SourceFacts> load() = 0;
+  /// Durable on return.
+  virtual void save(const SourceFacts& facts) = 0;
+};
+
+}  // namespace tailrace::postgres

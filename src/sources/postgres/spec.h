@@ -1,0 +1,38 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tailrace::postgres {
+
+enum class SnapshotMode : std::uint8_t { kInitial, kNever };
+
+/// What to read from which PostgreSQL database. A value, as the user or a command gave it.
+struct SourceSpec {
+  /// URI or keyword form, with all of libpq's options; environment and service files count too. Holds secrets: never
+  /// logged.
+  std::string conninfo;
+  /// Patterns "schema.table" with `*` and `?`; a leading `!` takes away again; the last pattern that matches decides.
+  /// Nothing but exclusions, or nothing at all, means every table outside the system's schemas.
+  std::vector<std::string> tables;
+  std::string slot = "tailrace";
+  /// Tables without a usable replica identity go to a second publication of inserts and truncates, named with the
+  /// suffix "_append", so that no UPDATE or DELETE of the application fails.
+  std::string publication = "tailrace";
+  /// Off: the publication must exist and is used as it is.
+  bool create_publication = true;
+  SnapshotMode snapshot = SnapshotMode::kInitial;
+  /// Connections that read the initial copy.
+  int copy_readers = 2;
+  std::chrono::seconds connect_timeout{10};
+  /// A link on which nothing arrives for so long, though answers were asked for, is given up.
+  std::chrono::seconds silence_limit{60};
+};
+
+/// Whether a table is wanted under the patterns of SourceSpec::tables.
+bool table_matches(const std::vector<std::string>& patterns, std::string_view schema, std::string_view table);
+
+}  // namespace tailrace::postgres

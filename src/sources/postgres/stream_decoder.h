@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/error.h"
+#include "model/transaction_log.h"
+#include "sources/postgres/overlap.h"
+
+namespace tailrace::postgres {
+
+/// What a decoder has done so far.
+struct DecoderCounts {
+  std::uint64_t transactions = 0;
+  std::uint64_t changes = 0;
+  PgTime last_commit_time;
+};
+
+/// Follows the pgoutput messages of one connection and writes whole transactions to the log: plain ones as they come,
+/// streamed ones through spills. What the log holds already is compared and left out. Empty transactions are not
+/// logged. Dies with its connection, and with it all that was not committed. Source thread only.
+class StreamDecoder {
+ public:
+  /// `wait_for_room` is called when the log takes nothing for now, and returns when it is worth another try; what it
+  /// throws ends the call.
+  StreamDecoder(TransactionLog& log, RelationResolver resolve, Overlap overlap,
+                std::function<void(const RetryError&)> wait_for_room);
+  ~StreamDecoder();
+
+  /// One whole message. REQUIRES: its bytes are writable; they may be overwritten. Throws BadDataError (TR310) for
+  /// bytes or an order that pgoutput does not produce, RefusedError for another history (TR117) and for two-phase
+  /// messages (TR131).
+  void take(ByteView message);
+
+  /// The server's keepalive says that everything that ended at or below `end` was sent. Does nothing inside a
+  /// transaction.
+  void progress(Lsn end);
+
+  /// Between the first and the last message of a transaction that is sent as a whole, or in a piece of a streamed one.
+  bool inside() const { return plain_.open || segment_.valid(); }
+  /// Everything that concerns us below this has arrived and is in the log, though no unit may have ended there.
+  Lsn passed() const { return passed_; }
+  const DecoderCounts& counts() const { return counts_; }
+  std::size_t open_spills() const { return streamed_.size(); }
+  std::uint64_t spilled_bytes() const;
+
+ private:
+  struct Plain {
+    bool open = false;
+    /// At or below the log's end.
+    bool known = false;
+    std::uint64_t changes = 0;
+    CommitRecord record;
+  };
+  struct Streamed {
+    std::unique_ptr<Spill> spill;
+    std::string origin;
+    /// Changes by sub-transaction, the aborted ones removed.
+    std::unordered_map<std::uint32_t, std::uint64_t> changes;
+    /// Relation messages that survive so far: the server counts them as sent once the transaction commits.
+    std::vector<std::pair<Xid, std::string>> relations;
+
+    std::uint64_t total_changes() const;
+  };
+
+  template <typename Call>
+  auto patiently(Call call);
+  void begin(ByteView message);
+  void commit(ByteView message);
+  void origin(ByteView message);
+  void relation(ByteView message);
+  void change(ByteView message);
+  void lone_message(ByteView message);
+  void spill_message(ByteView message);
+  void stream_start(ByteView message);
+  void stream_commit(ByteView message);
+  void stream_abort(ByteView message);
+  void adopt(Streamed streamed, const CommitRecord& record);
+  bool known(Lsn commit_lsn) const { return commit_lsn < log_.end().commit_end; }
+  void open_transaction();
+  void count(const CommitRecord& record, std::uint64_t changes);
+
+  TransactionLog& log_;
+  RelationResolver resolve_;
+  Overlap overlap_;
+  std::function<void(const RetryError&)> wait_for_room_;
+  Plain plain_;
+  /// Top xid of the piece we are in.
+  Xid segment_;
+  std::unordered_map<std::uint32_t, Streamed> streamed_;
+  /// Resolved relations that the log has not been told of: it is, inside its next transaction.
+  std::vector<RelationPtr> pending_relations_;
+  Lsn passed_;
+  DecoderCounts counts_;
+};
+
+}  // namespace tailrace::postgres

@@ -1,0 +1,141 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/lsn.h"
+#include "base/time.h"
+#include "model/relation.h"
+#include "model/snapshot.h"
+
+namespace tailrace::sources {
+
+enum class SourceState : std::uint8_t {
+  kIdle,
+  kConnecting,
+  kStreaming,
+  /// The slot is still in use by another connection.
+  kWaitingForSlot,
+  /// The connection was lost or refused for now; the next attempt is due.
+  kWaitingToReconnect,
+  /// The log takes nothing for now (its disk or its size limit); reading waits, nothing is lost.
+  kLogFull,
+  kStopped,
+  kFailed,
+};
+/// "streaming", "log_full" …: for status and metrics.
+const char* name_of(SourceState state);
+
+struct SourceProblem {
+  std::string code;
+  std::string what;
+  std::string remedy;
+};
+
+/// One look at the source. A value; fields that were never learnt are 0 or empty.
+struct SourceStatus {
+  SourceState state = SourceState::kIdle;
+  /// The server's end of WAL as last heard of.
+  Lsn server_lsn;
+  /// End of the last unit handed to the log.
+  Lsn received_lsn;
+  /// What PostgreSQL was told to be durable here.
+  Lsn confirmed_lsn;
+  /// server_lsn - confirmed_lsn; never negative.
+  std::uint64_t lag_bytes = 0;
+  /// Commit time of the last transaction, by the server's clock.
+  PgTime last_commit_time;
+  std::string slot;
+  /// "reserved", "extended", "unreserved", "lost".
+  std::string wal_status;
+  /// Bytes of WAL that may still be written before the slot is in danger; nothing when there is no limit.
+  std::optional<std::int64_t> safe_wal_bytes;
+  /// As server_version_num: 150018.
+  int server_version = 0;
+  std::string server_version_text;
+  std::uint64_t system_identifier = 0;
+  std::uint64_t transactions = 0;
+  std::uint64_t changes = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t reconnects = 0;
+  /// Streamed transactions still in progress, and what they hold.
+  std::uint64_t open_spills = 0;
+  std::uint64_t spilled_bytes = 0;
+  std::vector<SourceProblem> problems;
+};
+
+/// Takes the rows of one reader of a copy. Made for and used by that reader's thread alone.
+class RowReceiver {
+ public:
+  virtual ~RowReceiver() = default;
+  /// About 1 MiB of rows; the buffer may be taken out of `rows`.
+  virtual void take(CopiedRows& rows) = 0;
+  /// No rows of this reader follow; what was taken is to be in the target on return.
+  virtual void finish() = 0;
+};
+
+/// A table as the copy's snapshot shows it.
+struct TableToCopy {
+  RelationPtr relation;
+  /// Of the statistics: 0 when the table was never analysed.
+  double estimated_rows = 0;
+  std::uint64_t pages = 0;
+  /// The publication's row filter as SQL; empty when there is none.
+  std::string row_filter;
+  /// A partitioned table that is published as one (publish_via_partition_root): read whole, with its partitions.
+  bool partitioned = false;
+};
+
+/// How far the copy of one table has come. Written by its readers, read by any thread.
+struct CopyProgress {
+  std::atomic<std::uint64_t> rows{0};
+  std::atomic<std::uint64_t> bytes{0};
+  std::atomic<std::uint64_t> pages_done{0};
+};
+
+/// A copy of tables under one snapshot of the source; destroying it lets the snapshot go. One thread calls it.
+class Copy {
+ public:
+  virtual ~Copy() = default;
+
+  /// What every row of this copy contains.
+  virtual const Fence& fence() const = 0;
+  virtual const std::vector<TableToCopy>& tables() const = 0;
+
+  /// Reads all rows of `table` and gives them, in the stream's own tuple form, to receivers: one per reader, made and
+  /// used on the reader's thread. Returns when all have finished. Throws RetryError when the table was rewritten or
+  /// altered since the snapshot was taken: what was received is then to be thrown away and the table copied under a new
+  /// snapshot. Throws ReconnectError when connections were lost (the same holds), and whatever a receiver throws. On a
+  /// stop request it returns early: ask the token.
+  virtual void copy(const TableToCopy& table, const std::function<std::unique_ptr<RowReceiver>()>& make_receiver,
+                    CopyProgress& progress, std::stop_token stop) = 0;
+};
+
+/// Where changes come from. It writes them into the TransactionLog it was made with. Owned by the pipeline: prepare(),
+/// then stream() on a thread of its own while begin_copy() and the copy run on another; status() and
+/// request_current_end() from any thread.
+class Source {
+ public:
+  virtual ~Source() = default;
+
+  /// Connects, proves that this is the history the log holds, and makes at the source what streaming needs when it was
+  /// never made. Waits (for the server, for running transactions) until stopped. Throws RefusedError or BadConfigError
+  /// with the remedy; RetryError when the source cannot be reached for now.
+  virtual void prepare(std::stop_token stop) = 0;
+  /// Streams until stopped, reconnecting with back-off; returns after a last acknowledgement of what is durable.
+  /// Throws RefusedError for what stays refused, CorruptionError from the log.
+  virtual void stream(std::stop_token stop) = 0;
+  /// The tables that are wanted, for copying under one snapshot. `only`: when not empty, just these tables.
+  virtual std::unique_ptr<Copy> begin_copy(std::stop_token stop, const std::vector<Oid>& only) = 0;
+  virtual SourceStatus status() const = 0;
+  /// The place up to which everything committed by now lies, after a nudge that makes the stream soon pass it.
+  virtual Lsn request_current_end() = 0;
+};
+
+}  // namespace tailrace::sources
