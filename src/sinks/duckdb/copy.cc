@@ -1,0 +1,244 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <optional>
+#include <set>
+
+#include "base/crash_point.h"
+#include "base/error.h"
+#include "sinks/duckdb/key.h"
+#include "sinks/duckdb/sink_state.h"
+#include "sinks/duckdb/table_writer.h"
+
+namespace tailrace::duckdb {
+namespace {
+
+/// DuckDB's names ignore ASCII case.
+std::string folded(std::string name) {
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+
+void refuse_clashing_names(const std::vector<RelationPtr>& tables, const std::string& catalog) {
+  std::set<std::string> seen;
+  for (const RelationPtr& table : tables) {
+    if (folded(table->schema) == folded(catalog))
+      throw BadConfigError("TR608",
+                           fmt::format("DuckDB calls a file by its name, and \"{}\" is also the schema of {}: neither "
+                                       "could be addressed",
+                                       catalog, table->display_name()),
+                           "name the target file otherwise");
+    if (folded(table->schema) == "tailrace")
+      throw BadConfigError(
+          "TR608",
+          fmt::format("{} cannot be mirrored: the schema \"tailrace\" is Tailrace's own", table->display_name()),
+          "leave the table out");
+    if (!seen.insert(folded(table->schema) + '\0' + folded(table->name)).second)
+      throw BadConfigError("TR608",
+                           fmt::format("{} differs from another table only in upper and lower case, which "
+                                       "DuckDB does not tell apart",
+                                       table->display_name()),
+                           "leave one of them out, or rename it");
+    std::set<std::string> columns;
+    for (const Column& column : table->columns)
+      if (!columns.insert(folded(column.name)).second)
+        throw BadConfigError("TR608",
+                             fmt::format("{} has columns that differ from \"{}\" only in upper and lower "
+                                         "case, which DuckDB does not tell apart",
+                                         table->display_name(), column.name),
+                             "leave the table out, or rename the column");
+    if (table->columns.empty())
+      throw BadConfigError("TR608",
+                           fmt::format("{} has no columns, and DuckDB has no such tables", table->display_name()),
+                           "leave the table out");
+  }
+}
+
+std::string column_list(const TableShape& shape) {
+  std::string out;
+  for (std::size_t n = 0; n < shape.width(); ++n)
+    out +=
+        fmt::format("{}{} {}", n == 0 ? "" : ", ", identifier(shape.relation->columns[n].name), shape.types[n].sql());
+  return out;
+}
+
+/// Appends one reader's rows in transactions of its own.
+class Writer : public sinks::CopyWriter {
+ public:
+  Writer(const std::shared_ptr<Database>& database, const TableShape& shape, LetterBox& letters)
+      : connection_(database), relation_(shape.relation), key_(shape.key), letters_(letters) {
+    connection_.run("BEGIN");
+    rows_.emplace(connection_, relation_->schema, relation_->name, shape.types);
+  }
+
+  void append(const CopiedRows& rows) override {
+    ByteReader in(rows.tuples);
+    while (!in.empty()) {
+      const TupleView tuple = measure_tuple(in);
+      FieldWalk walk(tuple);
+      bool held = true;
+      for (std::size_t n = 0; held && n < relation_->columns.size(); ++n) held = rows_->put(n, walk.next());
+      if (held) {
+        rows_->end_row();
+      } else {
+        refuse(tuple);
+      }
+    }
+    rows_->take_in();
+    TAILRACE_CRASH_POINT("duckdb.copy_mid");
+  }
+
+  void finish() override {
+    rows_->flush();
+    connection_.run("COMMIT");
+    TAILRACE_CRASH_POINT("duckdb.copy_before_done");
+    connection_.run("BEGIN");
+  }
+
+ private:
+  void refuse(TupleView tuple) {
+    sinks::DeadLetter letter;
+    letter.schema = relation_->schema;
+    letter.table = relation_->name;
+    letter.operation = "copy";
+    letter.reason = "DuckDB's type cannot hold a value of this row";
+    ByteWriter row(letter.row);
+    row.sized({});
+    row.sized(tuple.bytes());
+    Arena arena;
+    ByteView key;
+    const bool keyed = !key_.empty() && read_key(tuple, {}, key_, arena, key);
+    letters_.add_copied(std::move(letter), keyed ? std::string(key) : std::string());
+  }
+
+  Connection connection_;
+  RelationPtr relation_;
+  std::vector<std::size_t> key_;
+  LetterBox& letters_;
+  std::optional<RowAppender> rows_;
+};
+
+}  // namespace
+
+TableShape DuckdbSink::State::shape_of(const RelationPtr& relation) const {
+  TableShape shape(relation, spec_.on_unrepresentable);
+  shape.history = keeps_history(spec_, relation->schema, relation->name);
+  shape.intermediate = spec_.history_intermediate;
+  return shape;
+}
+
+void DuckdbSink::State::refuse_foreign(const std::vector<RelationPtr>& tables) {
+  std::set<std::string> theirs;
+  for (const TextRow& row : connection_->rows("SELECT schema_name, table_name FROM duckdb_tables() WHERE "
+                                              "database_name = current_database() UNION ALL SELECT schema_name, "
+                                              "view_name FROM duckdb_views() WHERE database_name = current_database() "
+                                              "AND NOT internal"))
+    theirs.insert(folded(row[0].second) + '\0' + folded(row[1].second));
+  for (const RelationPtr& table : tables) {
+    if (tables_.contains({table->schema, table->name})) continue;
+    const bool history = keeps_history(spec_, table->schema, table->name);
+    const std::string name = folded(table->schema) + '\0' + folded(table->name);
+    if (theirs.contains(name) || (history && theirs.contains(name + "__history")))
+      throw RefusedError("TR602",
+                         fmt::format("{} already has a table {} that Tailrace did not make", spec_.path.string(),
+                                     table->display_name()),
+                         "name another target file, or move that table away");
+  }
+}
+
+std::string DuckdbSink::State::catalog_name() {
+  return connection_->rows("SELECT current_database()").front().front().second;
+}
+
+void DuckdbSink::State::begin_copy(const std::vector<RelationPtr>& tables) {
+  refuse_clashing_names(tables, catalog_name());
+  refuse_foreign(tables);
+  if (in_transaction_) throw DefectError("a copy begins inside a transaction");
+  begin();
+  try {
+    for (const RelationPtr& relation : tables) create_table(relation);
+    connection_->run("COMMIT");
+  } catch (...) {
+    roll_back();
+    throw;
+  }
+  in_transaction_ = false;
+}
+
+void DuckdbSink::State::create_table(const RelationPtr& relation) {
+  Table& table = adopt(std::make_unique<Table>(shape_of(relation)));
+  letters_.take_copied_keys(relation->schema, relation->name);
+  connection_->run("CREATE SCHEMA IF NOT EXISTS " + identifier(relation->schema));
+  connection_->run("DROP TABLE IF EXISTS " + table.mirror_name());
+  connection_->run(fmt::format("CREATE TABLE {}({})", table.mirror_name(), column_list(table.shape)));
+  tables_on_disk_->clear_table(table);
+  tables_on_disk_->write_table(table);
+}
+
+std::unique_ptr<sinks::CopyWriter> DuckdbSink::State::open_copy(const RelationPtr& relation) {
+  const auto found = tables_.find({relation->schema, relation->name});
+  if (found == tables_.end()) throw DefectError("a copy was opened for a table that was not prepared");
+  return std::make_unique<Writer>(database_, found->second->shape, letters_);
+}
+
+void DuckdbSink::State::finish_copy(const CopiedTable& copied) {
+  Table& table = *tables_.at({copied.relation->schema, copied.relation->name});
+  begin();
+  try {
+    table.state = TableState::kCopied;
+    table.fence = copied.fence;
+    table.copied_rows = copied.rows;
+    for (std::string& key : letters_.take_copied_keys(copied.relation->schema, copied.relation->name)) {
+      if (key.empty() || !table.lettered.insert(key).second) continue;
+      tables_on_disk_->add_letter(table, key);
+    }
+    if (table.shape.history) create_history(table, copied.fence.taken_at);
+    tables_on_disk_->write_table(table);
+    connection_->run("COMMIT");
+  } catch (...) {
+    roll_back();
+    throw;
+  }
+  in_transaction_ = false;
+}
+
+void DuckdbSink::State::create_history(Table& table, PgTime since) {
+  const std::string history = table.history_name();
+  std::string columns;
+  for (const Column& column : table.shape.relation->columns)
+    columns += (columns.empty() ? "" : ", ") + identifier(column.name);
+  connection_->run("DROP TABLE IF EXISTS " + history);
+  connection_->run(fmt::format("CREATE TABLE {}({}, {})", history, column_list(table.shape), history_columns()));
+  // Copied rows are in force since the fence at the latest; nobody knows since when.
+  connection_->run(fmt::format("INSERT INTO {} SELECT {}, make_timestamptz({}), NULL, true, {}, NULL, 0, NULL FROM {}",
+                               history, columns, since.unix_micros(), table.fence.end.value(), table.mirror_name()));
+  connection_->run(fmt::format(
+      "CREATE OR REPLACE MACRO {}.{}(t) AS TABLE SELECT {} FROM {} WHERE effective_from <= t AND (effective_to IS NULL "
+      "OR effective_to > t)",
+      identifier(table.shape.relation->schema), identifier(table.shape.relation->name + "__as_of"), columns, history));
+  tables_on_disk_->write_baseline(table, since);
+}
+
+/// A table that was copied before its history was asked for gets one that begins now.
+void DuckdbSink::State::check_history(PgTime since) {
+  for (auto& [name, table] : tables_) {
+    if (!table->shape.history || table->state != TableState::kCopied || table->hold) continue;
+    const auto found = connection_->rows(fmt::format(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = {} AND "
+        "table_name = {}",
+        literal(name.first), literal(name.second + "__history")));
+    if (!found.empty()) continue;
+    begin();
+    create_history(*table, since);
+    connection_->run("COMMIT");
+    in_transaction_ = false;
+  }
+}
+
+void DuckdbSink::State::finish_copies(const Cursor& start) {
+  pending_ = start;
+  flush();
+}
+
+}  // namespace tailrace::duckdb

@@ -1,0 +1,261 @@
+#include "sinks/duckdb/duckdb_sink.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/crash_point.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "sinks/duckdb/sink_state.h"
+#include "sinks/duckdb/table_writer.h"
+
+namespace tailrace::duckdb {
+namespace {
+
+// A checkpoint rewrites the parts of the file that changed. It waits for quiet, and for a busy target until the WAL is
+// long enough that the work is shared by many transactions.
+constexpr std::uintmax_t kBusyWal = 256ULL << 20;
+constexpr std::uintmax_t kQuietWal = 4ULL << 20;
+constexpr auto kQuiet = std::chrono::milliseconds(200);
+
+std::uintmax_t wal_size(const std::filesystem::path& path) {
+  std::error_code missing;
+  const auto size = std::filesystem::file_size(path.string() + ".wal", missing);
+  return missing ? 0 : size;
+}
+
+}  // namespace
+
+DuckdbSink::DuckdbSink(DuckdbSpec spec) : state_(std::make_unique<State>(std::move(spec))) {}
+DuckdbSink::~DuckdbSink() = default;
+sinks::SinkState DuckdbSink::open() { return state_->open(); }
+void DuckdbSink::begin_copy(const std::vector<RelationPtr>& tables) { state_->begin_copy(tables); }
+std::unique_ptr<sinks::CopyWriter> DuckdbSink::open_copy(const RelationPtr& table) { return state_->open_copy(table); }
+void DuckdbSink::finish_copy(const CopiedTable& copied) { state_->finish_copy(copied); }
+void DuckdbSink::finish_copies(const Cursor& start) { state_->finish_copies(start); }
+void DuckdbSink::apply(const ChangeBatch& batch) { state_->apply(batch); }
+Cursor DuckdbSink::flush() { return state_->flush(); }
+void DuckdbSink::maintain() { state_->maintain(); }
+void DuckdbSink::release() { state_->close(); }
+sinks::Counters DuckdbSink::counters() const { return state_->counters(); }
+std::vector<sinks::DeadLetter> DuckdbSink::take_dead_letters() { return state_->take_dead_letters(); }
+std::vector<sinks::SinkProblem> DuckdbSink::problems() const { return state_->problems(); }
+
+sinks::SinkState DuckdbSink::State::open() {
+  close();
+  database_ = Database::open(spec_.path, {spec_.memory_limit, spec_.threads, false});
+  connection_ = std::make_unique<Connection>(database_);
+  connection_->run("SET TimeZone = 'UTC'");
+  if (catalog_name() == "tailrace")
+    throw BadConfigError("TR608", "a target called \"tailrace\" could not be told from the schema of that name in it",
+                         "name the target file otherwise");
+  tables_on_disk_ = std::make_unique<StateTables>(*connection_);
+  tables_on_disk_->open(spec_);
+  durable_ = tables_on_disk_->read_cursor();
+  counters_ = tables_on_disk_->read_counters();
+  for (auto& table : tables_on_disk_->read_tables(spec_)) adopt(std::move(table));
+  if (durable_) pending_ = *durable_;
+  check_history(durable_ ? durable_->commit_time : PgTime::now());
+  sinks::SinkState state;
+  state.cursor = durable_;
+  state.counters = counters_;
+  for (const auto& [name, table] : tables_)
+    if (table->state == TableState::kCopied)
+      state.copied.push_back({table->shape.relation, table->fence, table->copied_rows});
+  return state;
+}
+
+void DuckdbSink::State::close() {
+  if (in_transaction_) roll_back();
+  by_oid_.clear();
+  tables_.clear();
+  tables_on_disk_.reset();
+  connection_.reset();
+  database_.reset();
+  letters_.clear();
+}
+
+Table& DuckdbSink::State::adopt(std::unique_ptr<Table> table) {
+  Table& out = *table;
+  const Relation& relation = *out.shape.relation;
+  auto& place = tables_[{relation.schema, relation.name}];
+  if (place) by_oid_.erase(place->shape.relation->oid);
+  by_oid_[relation.oid] = &out;
+  place = std::move(table);
+  return out;
+}
+
+void DuckdbSink::State::begin() {
+  if (!connection_) throw RetryError("TR606", "the target is not open", "it is opened again");
+  if (in_transaction_) return;
+  TAILRACE_CRASH_POINT("duckdb.before_begin");
+  connection_->run("BEGIN");
+  in_transaction_ = true;
+}
+
+void DuckdbSink::State::roll_back() noexcept {
+  for (auto& [name, table] : tables_) table->close_appenders();
+  Result ignored;
+  // A transaction that DuckDB has already given up answers with an error here, which says nothing new.
+  duckdb_query(connection_->get(), "ROLLBACK", ignored.get());
+  ignored.adopt();
+  in_transaction_ = false;
+}
+
+Table& DuckdbSink::State::table_for(const Relation& relation, const Position& at) {
+  if (const auto found = by_oid_.find(relation.oid); found != by_oid_.end()) return *found->second;
+  const auto named = tables_.find({relation.schema, relation.name});
+  if (named != tables_.end()) {
+    by_oid_[relation.oid] = named->second.get();
+    return *named->second;
+  }
+  auto table = std::make_unique<Table>(shape_of(std::make_shared<Relation>(relation)));
+  table->hold = std::make_unique<Hold>(Hold{"TR614", "the table appeared after the copy and was never copied", at});
+  tables_on_disk_->write_table(*table);
+  tables_on_disk_->write_hold(*table, PgTime::now());
+  return adopt(std::move(table));
+}
+
+void DuckdbSink::State::apply(const ChangeBatch& batch) {
+  begin();
+  last_apply_ = SteadyClock::now();
+  try {
+    write_batch(batch);
+  } catch (const SuspectTable& suspect) {
+    roll_back();
+    hold_suspect(*suspect.table, suspect.at, suspect.reason);
+    throw RetryError("TR612",
+                     fmt::format("table {} is not what it must be ({}); it is held",
+                                 suspect.table->shape.relation->display_name(), suspect.reason),
+                     "the other tables go on; for a new copy move the target away and start again");
+  } catch (...) {
+    roll_back();
+    throw;
+  }
+  pending_ = batch.end;
+}
+
+void DuckdbSink::State::write_batch(const ChangeBatch& batch) {
+  std::vector<std::unique_ptr<TableBatch>> touched;
+  std::unordered_map<Table*, TableBatch*> by_table;
+  const Relation* last_relation = nullptr;
+  TableBatch* last = nullptr;
+  for (const Change& change : batch.changes) {
+    if (change.kind == ChangeKind::kMessage) {
+      ++counters_.received;
+      ++counters_.filtered;
+      continue;
+    }
+    if (change.relation != last_relation) {
+      const Transaction& transaction = batch.transactions[change.transaction];
+      Table& table = table_for(*change.relation, transaction.position(change.ordinal));
+      TableBatch*& found = by_table[&table];
+      if (found == nullptr) {
+        touched.push_back(std::make_unique<TableBatch>(table, batch, spec_.on_unrepresentable));
+        found = touched.back().get();
+      }
+      last_relation = change.relation;
+      last = found;
+    }
+    last->add(change);
+  }
+  for (const auto& table : touched) {
+    TableWriter(*connection_, *table).write();
+    record(*table);
+  }
+}
+
+void DuckdbSink::State::record(TableBatch& batch) {
+  const Table& table = batch.table();
+  auto& findings = batch.findings();
+  counters_.received += findings.counts.received;
+  counters_.applied += findings.counts.applied;
+  counters_.dead_lettered += findings.counts.dead_lettered;
+  counters_.held += findings.counts.held;
+  for (auto& letter : findings.letters) letters_.add(std::move(letter));
+  if (findings.keys_cleared) tables_on_disk_->clear_keys(table);
+  for (const auto& key : findings.new_lettered) tables_on_disk_->add_letter(table, key);
+  for (const auto& [key, at] : findings.new_incomplete) tables_on_disk_->add_incomplete(table, key, at);
+  for (const auto& key : findings.no_longer_incomplete) tables_on_disk_->drop_incomplete(table, key);
+  if (findings.relation_changed) tables_on_disk_->write_table(table);
+  if (findings.newly_held) {
+    tables_on_disk_->write_hold(table, PgTime::now());
+    log::warn("duckdb.held", "table {} is held: {}", table.shape.relation->display_name(), table.hold->reason);
+  }
+}
+
+void DuckdbSink::State::hold_suspect(Table& table, const Position& at, const std::string& reason) {
+  table.hold = std::make_unique<Hold>(Hold{"TR612", reason, at});
+  connection_->run("BEGIN");
+  tables_on_disk_->write_hold(table, PgTime::now());
+  connection_->run("COMMIT");
+}
+
+Cursor DuckdbSink::State::flush() {
+  if (!in_transaction_ && durable_ && pending_ == *durable_) return *durable_;
+  begin();
+  try {
+    tables_on_disk_->write_cursor(spec_, pending_, counters_, PgTime::now());
+    TAILRACE_CRASH_POINT("duckdb.before_commit");
+    connection_->run("COMMIT");
+  } catch (...) {
+    roll_back();
+    throw;
+  }
+  TAILRACE_CRASH_POINT("duckdb.after_commit");
+  in_transaction_ = false;
+  durable_ = pending_;
+  return *durable_;
+}
+
+void DuckdbSink::State::maintain() {
+  if (!connection_ || in_transaction_) return;
+  const auto wal = wal_size(spec_.path);
+  const bool quiet = SteadyClock::now() - last_apply_ > kQuiet;
+  if (wal >= kBusyWal || (quiet && wal >= kQuietWal)) checkpoint();
+}
+
+void DuckdbSink::State::checkpoint() {
+  TAILRACE_CRASH_POINT("duckdb.before_checkpoint");
+  const auto began = SteadyClock::now();
+  Result result;
+  const auto state = duckdb_query(connection_->get(), "CHECKPOINT", result.get());
+  result.adopt();
+  if (state == DuckDBError) {
+    const auto type = duckdb_result_error_type(result.get());
+    const char* message = duckdb_result_error(result.get());
+    // Somebody reads: the checkpoint is done another time.
+    if (type != DUCKDB_ERROR_TRANSACTION) throw_duckdb_error(type, message == nullptr ? "" : message, "checkpoint");
+    return;
+  }
+  TAILRACE_CRASH_POINT("duckdb.after_checkpoint");
+  last_checkpoint_ = SteadyClock::now();
+  log::debug("duckdb.checkpoint", "checkpoint in {} ms",
+             std::chrono::duration_cast<std::chrono::milliseconds>(last_checkpoint_ - began).count());
+}
+
+std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {
+  const auto copy_anew = [this] {
+    return fmt::format("for a new copy move {} away and start again", spec_.path.string());
+  };
+  std::vector<sinks::SinkProblem> problems;
+  for (const auto& [name, table] : tables_) {
+    const std::string shown = table->shape.relation->display_name();
+    if (table->hold)
+      problems.push_back(
+          {table->hold->code, shown, fmt::format("table {} is held: {}", shown, table->hold->reason), copy_anew()});
+    if (!table->incomplete.empty())
+      problems.push_back(
+          {"TR613", shown,
+           fmt::format("{} rows of {} lack a value that was never sent", table->incomplete.size(), shown),
+           copy_anew()});
+    if (!table->lettered.empty())
+      problems.push_back(
+          {"TR615", shown, fmt::format("{} rows of {} are dead letters", table->lettered.size(), shown),
+           "change the values at the source, or make such columns text (on_unrepresentable: text) with a new copy"});
+  }
+  return problems;
+}
+
+}  // namespace tailrace::duckdb

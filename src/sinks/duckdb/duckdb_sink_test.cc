@@ -1,0 +1,332 @@
+#include "sinks/duckdb/duckdb_sink.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include "base/error.h"
+#include "sinks/duckdb/test_target.h"
+
+namespace tailrace::duckdb::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+TEST(DuckdbSink, CopiedRowsAndLaterChangesMakeTheMirror) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "x"}, {"2", "b", "y"}, {"3", "c", std::nullopt}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().insert(t, {"4", "d", "z"}).update(t, {"1", "A", "x"});
+  batch.begin().remove(t, {"2", std::nullopt, std::nullopt});
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|A|x", "3|c|∅", "4|d|z"));
+  EXPECT_EQ(target.sink().counters().received, 3u);
+  EXPECT_EQ(target.sink().counters().applied, 3u);
+}
+
+TEST(DuckdbSink, CursorAndCountersSurviveReopening) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().insert(t, {"1", "a", "x"});
+  target.sink().apply(batch.done());
+  const Cursor cursor = target.sink().flush();
+  target.open();
+  ASSERT_TRUE(target.state().cursor);
+  EXPECT_EQ(*target.state().cursor, cursor);
+  EXPECT_EQ(cursor, batch.done().end);
+  EXPECT_EQ(target.state().counters.applied, 1u);
+  ASSERT_EQ(target.state().copied.size(), 1u);
+  EXPECT_EQ(*target.state().copied.front().relation, *t);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x"));
+}
+
+TEST(DuckdbSink, WhatWasNotFlushedIsGone) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "x"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().update(t, {"1", "b", "y"}).insert(t, {"2", "c", "z"});
+  target.sink().apply(batch.done());
+  target.open();
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x"));
+  EXPECT_EQ(target.state().counters.received, 0u);
+}
+
+TEST(DuckdbSink, UnchangedValuesComeFromTheBatchOrTheBaseRow) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "BIG1"}, {"2", "b", "BIG2"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().update(t, {"1", "a1", kUnchanged}).update(t, {"1", "a2", kUnchanged});
+  batch.begin().insert(t, {"3", "c", "BIG3"}).update(t, {"3", "c1", kUnchanged});
+  batch.begin().update(t, {"2", "b1", "BIG2b"}).update(t, {"2", "b2", kUnchanged});
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a2|BIG1", "2|b2|BIG2b", "3|c1|BIG3"));
+}
+
+TEST(DuckdbSink, KeySwapCarriesUnchangedValuesAlong) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "BIG1"}, {"2", "b", "BIG2"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin()
+      .update_key(t, {"1", std::nullopt, std::nullopt}, {"9", "a", kUnchanged})
+      .update_key(t, {"2", std::nullopt, std::nullopt}, {"1", "b", kUnchanged})
+      .update_key(t, {"9", std::nullopt, std::nullopt}, {"2", "a", kUnchanged});
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|b|BIG2", "2|a|BIG1"));
+}
+
+TEST(DuckdbSink, AReusedKeyIsANewRow) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "BIG1"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().remove(t, {"1", std::nullopt, std::nullopt}).insert(t, {"1", "new", "N"});
+  batch.begin().update(t, {"1", "newer", kUnchanged});
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|newer|N"));
+}
+
+TEST(DuckdbSink, TruncateEmptiesTheTableAndLaterRowsStay) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "x"}, {"2", "b", "y"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().update(t, {"1", "b", "x"}).insert(t, {"3", "c", "z"}).truncate(t).insert(t, {"1", "again", "q"});
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|again|q"));
+}
+
+TEST(DuckdbSink, AGiantInPartsFindsWhatEarlierPartsWrote) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "BIG1"}}}});
+  Clock clock;
+  Batch first(clock);
+  first.begin(true, false).insert(t, {"2", "b", "BIG2"}).update(t, {"1", "a1", kUnchanged});
+  target.sink().apply(first.done());
+  Batch second(clock);
+  second.begin(false, true).from_ordinal(2).update(t, {"2", "b1", kUnchanged}).update(t, {"1", "a2", kUnchanged});
+  target.sink().apply(second.done());
+  target.sink().flush();
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a2|BIG1", "2|b1|BIG2"));
+}
+
+TEST(DuckdbSink, TransactionsInsideTheFenceAreSkipped) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "x"}}}}, 5000);  // contains transactions below 10
+  Clock clock{600, 600};
+  Batch batch(clock);
+  batch.begin().insert(t, {"1", "old", "x"});  // xid 7
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x"));
+  EXPECT_EQ(target.sink().counters().applied, 1u);
+}
+
+TEST(DuckdbSink, AChangedColumnHoldsTheTableAndTheOthersGoOn) {
+  Target target;
+  const auto t = items();
+  const auto other = table("other", {{"id", 20, -1, 1}}, ReplicaIdentity::kDefault, 20000);
+  target.copy({{t, {{"1", "a", "x"}}}, {other, {}}});
+  const auto wider = table("items", {{"id", 20, -1, 1}, {"v"}, {"big"}, {"extra"}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().update(t, {"1", "b", "x"});
+  batch.begin().update(wider, {"1", "c", "x", "e"}).insert(other, {"5"});
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|b|x"));
+  EXPECT_THAT(target.rows("public.other"), ElementsAre("5"));
+  ASSERT_EQ(target.sink().problems().size(), 1u);
+  EXPECT_EQ(target.sink().problems().front().code, "TR610");
+  EXPECT_EQ(target.sink().counters().held, 1u);
+  target.open();
+  ASSERT_EQ(target.sink().problems().size(), 1u);
+}
+
+TEST(DuckdbSink, ARowThatShouldExistButDoesNotHoldsTheTable) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "x"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().update(t, {"1", "b", "x"}).update(t, {"7", "b", "x"});
+  EXPECT_THROW(target.sink().apply(batch.done()), RetryError);
+  target.open();
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x"));
+  ASSERT_EQ(target.sink().problems().size(), 1u);
+  EXPECT_EQ(target.sink().problems().front().code, "TR612");
+  target.apply(batch);
+  EXPECT_EQ(target.sink().counters().held, 2u);
+}
+
+TEST(DuckdbSink, RefusesAFileWithAForeignTableOfTheSameName) {
+  Target target;
+  target.query("SELECT 1::VARCHAR");
+  {
+    Connection connection(Database::open(target.path(), {}));
+    connection.run("CREATE SCHEMA public");
+    connection.run("CREATE TABLE public.items(a INTEGER)");
+  }
+  EXPECT_THROW(target.sink().begin_copy({items()}), RefusedError);
+}
+
+TEST(DuckdbSink, RefusesNamesThatDuckdbCannotTellApart) {
+  Target target;
+  const auto upper = table("Items", {{"id", 20, -1, 1}}, ReplicaIdentity::kDefault, 20001);
+  EXPECT_THROW(target.sink().begin_copy({items(), upper}), BadConfigError);
+  EXPECT_THROW(target.sink().begin_copy({table("t", {{"a"}, {"A"}})}), BadConfigError);
+  EXPECT_THROW(target.sink().begin_copy({table("t", {})}), BadConfigError);
+  auto in_file = std::make_shared<Relation>(*items());
+  in_file->schema = "target";  // the file is target.duckdb
+  EXPECT_THROW(target.sink().begin_copy({in_file}), BadConfigError);
+}
+
+TEST(DuckdbSink, ARowWhoseValueNobodyKnowsIsIncompleteUntilItIsSent) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "x"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().insert(t, {"2", "b", kUnchanged}).insert(t, {"3", "c", kUnchanged}).insert(t, {"4", "d", kUnchanged});
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x"));
+  EXPECT_EQ(target.query("SELECT count(*)::VARCHAR FROM tailrace.incomplete").front(), "3");
+  ASSERT_EQ(target.sink().problems().size(), 1u);
+  EXPECT_EQ(target.sink().problems().front().code, "TR613");
+  target.open();
+  Batch second(clock);
+  second.begin().update(t, {"2", "b1", kUnchanged}).update(t, {"3", "c1", "now"});
+  second.remove(t, {"4", std::nullopt, std::nullopt}).insert(t, {"5", "e", "z"});
+  target.apply(second);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x", "3|c1|now", "5|e|z"));
+  Batch third(clock);
+  third.begin().update(t, {"2", "b2", "here"}).update(t, {"3", "c2", kUnchanged});
+  target.apply(third);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x", "2|b2|here", "3|c2|now", "5|e|z"));
+  EXPECT_THAT(target.sink().problems(), IsEmpty());
+}
+
+TEST(DuckdbSink, HistoryThatIsAskedForLaterBeginsThere) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "x"}}}});
+  target.close();
+  DuckdbSpec spec = target.spec();
+  spec.history = {"public.*"};
+  DuckdbSink sink(spec);
+  sink.open();
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().update(t, {"1", "b", kUnchanged});
+  sink.apply(batch.done());
+  sink.flush();
+  EXPECT_THAT(target.query("SELECT v, is_current::VARCHAR FROM public.items__history ORDER BY from_lsn"),
+              ElementsAre("a|false", "b|true"));
+}
+
+TEST(DuckdbSink, ALockedFileIsARetryThatNamesTheHolder) {
+  Target target;
+  target.close();
+  const pid_t holder = ::fork();
+  if (holder == 0) {
+    const int file = ::open(target.path().c_str(), O_RDWR);
+    struct flock lock{};
+    lock.l_type = F_WRLCK;
+    ::fcntl(file, F_SETLKW, &lock);
+    ::pause();
+    ::_exit(0);
+  }
+  bool refused = false;
+  for (int n = 0; n < 200 && !refused; ++n) {
+    try {
+      DuckdbSink(target.spec()).open();
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    } catch (const RetryError& error) {
+      EXPECT_EQ(error.code(), "TR601");
+      EXPECT_THAT(error.what(), ::testing::HasSubstr(std::to_string(holder)));
+      refused = true;
+    }
+  }
+  EXPECT_TRUE(refused);
+  ::kill(holder, SIGKILL);
+  ::waitpid(holder, nullptr, 0);
+}
+
+TEST(DuckdbSink, AFileThatIsNoDatabaseIsRefused) {
+  Target target;
+  target.close();
+  std::ofstream(target.path(), std::ios::trunc) << "this is a text, not a database, and it is long enough to be read";
+  EXPECT_THROW(DuckdbSink(target.spec()).open(), RefusedError);
+}
+
+TEST(DuckdbSink, ADamagedBlockIsCorruption) {
+  Target target;
+  const auto t = items();
+  std::vector<Row> rows;
+  for (int n = 0; n < 3000; ++n) rows.push_back({std::to_string(n), "v" + std::to_string(n * 7919), "x"});
+  target.copy({{t, rows}});
+  target.close();
+  {
+    std::fstream file(target.path(), std::ios::in | std::ios::out | std::ios::binary);
+    for (int header = 1; header < 3; ++header) {
+      file.seekp(4096 * header + 20);
+      file.write("damaged!", 8);
+    }
+  }
+  EXPECT_THROW(DuckdbSink(target.spec()).open(), CorruptionError);
+}
+
+TEST(DuckdbSink, RefusesTheFileOfAnotherPipelineAndANewerFormat) {
+  Target target;
+  target.close();
+  DuckdbSpec spec = target.spec();
+  spec.pipeline = "another";
+  EXPECT_THROW(DuckdbSink(spec).open(), RefusedError);
+  {
+    Connection connection(Database::open(target.path(), {}));
+    connection.run("UPDATE tailrace.meta SET format = 99");
+  }
+  try {
+    DuckdbSink(target.spec()).open();
+    FAIL();
+  } catch (const RefusedError& error) {
+    EXPECT_EQ(error.code(), "TR603");
+  }
+}
+
+TEST(DuckdbSink, AnUnfinishedCopyIsEmptiedBeforeTheNext) {
+  Target target;
+  const auto t = items();
+  target.sink().begin_copy({t});
+  auto writer = target.sink().open_copy(t);
+  writer->append({t, tuple_bytes({"1", "a", "x"}), 1});
+  writer->finish();
+  writer.reset();
+  target.open();
+  EXPECT_THAT(target.state().copied, IsEmpty());
+  target.copy({{t, {{"2", "b", "y"}}}});
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("2|b|y"));
+}
+
+}  // namespace
+}  // namespace tailrace::duckdb::test

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "sinks/duckdb/duckdb_sink.h"
+#include "sinks/duckdb/handle.h"
+#include "sinks/duckdb/state_tables.h"
+#include "sinks/duckdb/table.h"
+#include "sinks/duckdb/table_batch.h"
+
+namespace tailrace::duckdb {
+
+/// Dead letters of the stream and of the copy's readers. Any thread; locks itself.
+class LetterBox {
+ public:
+  void add(sinks::DeadLetter letter) {
+    std::lock_guard lock(mutex_);
+    letters_.push_back(std::move(letter));
+  }
+  std::vector<sinks::DeadLetter> take() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(letters_, {});
+  }
+  /// A copied row that the target cannot hold. Copied rows have no Position; they are numbered below all of them.
+  void add_copied(sinks::DeadLetter letter, std::string key) {
+    std::lock_guard lock(mutex_);
+    letter.position.ordinal = copied_++;
+    copied_keys_[{letter.schema, letter.table}].push_back(std::move(key));
+    letters_.push_back(std::move(letter));
+  }
+  /// Keys of a table's refused copied rows, each once.
+  std::vector<std::string> take_copied_keys(const std::string& schema, const std::string& table) {
+    std::lock_guard lock(mutex_);
+    return std::exchange(copied_keys_[{schema, table}], {});
+  }
+  void clear() {
+    std::lock_guard lock(mutex_);
+    letters_.clear();
+    copied_keys_.clear();
+    copied_ = 0;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::uint64_t copied_ = 0;
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>> copied_keys_;
+  std::vector<sinks::DeadLetter> letters_;
+};
+
+/// All that an open DuckdbSink has. The runner's thread, but for `letters_`.
+class DuckdbSink::State {
+ public:
+  explicit State(DuckdbSpec spec) : spec_(std::move(spec)) {}
+
+  sinks::SinkState open();
+  void close();
+  void begin_copy(const std::vector<RelationPtr>& tables);
+  std::unique_ptr<sinks::CopyWriter> open_copy(const RelationPtr& relation);
+  void finish_copy(const CopiedTable& copied);
+  void finish_copies(const Cursor& start);
+  void apply(const ChangeBatch& batch);
+  Cursor flush();
+  void maintain();
+  const sinks::Counters& counters() const { return counters_; }
+  std::vector<sinks::DeadLetter> take_dead_letters() { return letters_.take(); }
+  std::vector<sinks::SinkProblem> problems() const;
+
+ private:
+  using Name = std::pair<std::string, std::string>;
+
+  void begin();
+  void roll_back() noexcept;
+  void write_batch(const ChangeBatch& batch);
+  void record(TableBatch& batch);
+  void hold_suspect(Table& table, const Position& at, const std::string& reason);
+  Table& table_for(const Relation& relation, const Position& at);
+  Table& adopt(std::unique_ptr<Table> table);
+  TableShape shape_of(const RelationPtr& relation) const;
+  /// What DuckDB calls the file: its name without the ending.
+  std::string catalog_name();
+  void refuse_foreign(const std::vector<RelationPtr>& tables);
+  void create_table(const RelationPtr& relation);
+  void create_history(Table& table, PgTime since);
+  void check_history(PgTime since);
+  void checkpoint();
+
+  const DuckdbSpec spec_;
+  std::shared_ptr<Database> database_;
+  std::unique_ptr<Connection> connection_;
+  std::unique_ptr<StateTables> tables_on_disk_;
+  std::map<Name, std::unique_ptr<Table>> tables_;
+  std::unordered_map<Oid, Table*> by_oid_;
+  std::optional<Cursor> durable_;
+  Cursor pending_;
+  sinks::Counters counters_;
+  bool in_transaction_ = false;
+  SteadyClock::time_point last_apply_{};
+  SteadyClock::time_point last_checkpoint_{};
+  LetterBox letters_;
+};
+
+}  // namespace tailrace::duckdb

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace tailrace::duckdb {
+
+/// What to do with a value that DuckDB's nearest type cannot hold (NaN in a DECIMAL, a timestamp past 294247, an array
+/// of more than one dimension).
+enum class OnUnrepresentable : std::uint8_t {
+  /// The change becomes a dead letter; the column keeps its type.
+  kDeadLetter,
+  /// Columns whose PostgreSQL type has such values are created as VARCHAR and hold PostgreSQL's own text.
+  kText,
+};
+
+/// What a DuckDB target is asked to be. A value.
+struct DuckdbSpec {
+  std::filesystem::path path;
+  /// Whose target this is; a file of another pipeline or source is refused.
+  std::string pipeline;
+  std::string source_id;
+  /// Tables that also get `<table>__history`: "schema.table" with `*` for any run of characters, "!" in front takes
+  /// away again; later patterns win. Empty: none.
+  std::vector<std::string> history;
+  /// Keep versions that began and ended inside one source transaction.
+  bool history_intermediate = false;
+  /// Bytes that DuckDB may use for itself (its memory_limit); our own buffers come on top.
+  std::uint64_t memory_limit = 256ULL << 20;
+  /// DuckDB's threads. One is enough to apply: more of them cost CPU time that the source and the log need.
+  unsigned threads = std::max(1U, std::thread::hardware_concurrency() / 2);
+  OnUnrepresentable on_unrepresentable = OnUnrepresentable::kDeadLetter;
+  /// Give the file up when nothing flowed for so long. The runner acts on it by Sink::release().
+  std::optional<std::chrono::milliseconds> release_when_idle;
+};
+
+/// Whether history is kept for a table, by the spec's patterns.
+bool keeps_history(const DuckdbSpec& spec, const std::string& schema, const std::string& table);
+
+}  // namespace tailrace::duckdb

@@ -1,0 +1,250 @@
+#include "sinks/duckdb/state_tables.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "base/error.h"
+
+namespace tailrace::duckdb {
+namespace {
+
+std::uint64_t number(const std::string& text) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+std::int64_t signed_number(const std::string& text) {
+  std::int64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+std::string of(const Table& table) {
+  return fmt::format("schema_name = {} AND table_name = {}", literal(table.shape.relation->schema),
+                     literal(table.shape.relation->name));
+}
+
+constexpr const char* kSchema[] = {
+    "CREATE SCHEMA tailrace",
+    "CREATE TABLE tailrace.meta(format UBIGINT, pipeline VARCHAR, source_id VARCHAR, created_at TIMESTAMPTZ)",
+    "CREATE TABLE tailrace.cursor(pipeline VARCHAR, source_id VARCHAR, epoch UINTEGER, commit_lsn UBIGINT, "
+    "ordinal UBIGINT, seq UBIGINT, commit_time TIMESTAMPTZ, applied_at TIMESTAMPTZ, topic VARCHAR, "
+    "partition INTEGER, next_offset BIGINT, received UBIGINT, applied UBIGINT, filtered UBIGINT, "
+    "dead_lettered UBIGINT, held UBIGINT)",
+    "CREATE TABLE tailrace.tables(schema_name VARCHAR, table_name VARCHAR, oid UINTEGER, state VARCHAR, "
+    "relation BLOB, snapshot VARCHAR, fence_lsn UBIGINT, copied_rows UBIGINT)",
+    "CREATE TABLE tailrace.lanes(schema_name VARCHAR, table_name VARCHAR, state VARCHAR, epoch UINTEGER, "
+    "commit_lsn UBIGINT, ordinal UBIGINT, code VARCHAR, reason VARCHAR, since TIMESTAMPTZ)",
+    "CREATE TABLE tailrace.letters(schema_name VARCHAR, table_name VARCHAR, key BLOB)",
+    "CREATE TABLE tailrace.incomplete(schema_name VARCHAR, table_name VARCHAR, key BLOB, epoch UINTEGER, "
+    "commit_lsn UBIGINT, ordinal UBIGINT)",
+    "CREATE TABLE tailrace.baselines(schema_name VARCHAR, table_name VARCHAR, effective_from TIMESTAMPTZ, "
+    "from_lsn UBIGINT, versions UBIGINT)",
+};
+
+}  // namespace
+
+void StateTables::open(const DuckdbSpec& spec) {
+  const auto schemas = connection_.rows(
+      "SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database() AND schema_name = 'tailrace'");
+  if (schemas.empty()) {
+    create(spec);
+  } else {
+    check(spec);
+  }
+}
+
+void StateTables::create(const DuckdbSpec& spec) {
+  connection_.run("BEGIN");
+  for (const char* sql : kSchema) connection_.run(sql);
+  Statement(connection_, "INSERT INTO tailrace.meta VALUES (?, ?, ?, now())")
+      .bind(kFormat)
+      .bind(std::string_view(spec.pipeline))
+      .bind(std::string_view(spec.source_id))
+      .run();
+  connection_.run("COMMIT");
+}
+
+void StateTables::check(const DuckdbSpec& spec) {
+  const std::string path = spec.path.string();
+  const auto tables = connection_.rows(
+      "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = 'tailrace' "
+      "AND table_name = 'meta'");
+  if (tables.empty())
+    throw RefusedError("TR602", fmt::format("{} has a schema \"tailrace\" that Tailrace did not make", path),
+                       "name another target file, or rename that schema");
+  const auto rows = connection_.rows("SELECT format::VARCHAR, pipeline, source_id FROM tailrace.meta");
+  if (rows.size() != 1)
+    throw CorruptionError("TR605", fmt::format("{}: tailrace.meta has {} rows instead of one", path, rows.size()),
+                          "move the file away and let Tailrace copy the tables again");
+  const TextRow& meta = rows.front();
+  if (number(meta[0].second) > kFormat)
+    throw RefusedError("TR603", fmt::format("{} was written by a newer Tailrace (format {})", path, meta[0].second),
+                       "use that version, or name another target file");
+  if (meta[1].second != spec.pipeline || meta[2].second != spec.source_id)
+    throw RefusedError(
+        "TR604", fmt::format("{} is the target of pipeline \"{}\" with another source or name", path, meta[1].second),
+        "name another target file; one file belongs to one pipeline");
+}
+
+std::optional<Cursor> StateTables::read_cursor() {
+  const auto rows = connection_.rows(
+      "SELECT epoch::VARCHAR, commit_lsn::VARCHAR, ordinal::VARCHAR, seq::VARCHAR, epoch_us(commit_time)::VARCHAR "
+      "FROM tailrace.cursor");
+  if (rows.empty()) return std::nullopt;
+  const TextRow& row = rows.front();
+  Cursor cursor;
+  cursor.position.epoch = static_cast<std::uint32_t>(number(row[0].second));
+  cursor.position.commit_end = Lsn(number(row[1].second));
+  cursor.position.ordinal = number(row[2].second);
+  cursor.seq = Seq(number(row[3].second));
+  cursor.commit_time = PgTime::from_unix_micros(signed_number(row[4].second));
+  return cursor;
+}
+
+sinks::Counters StateTables::read_counters() {
+  const auto rows = connection_.rows(
+      "SELECT received::VARCHAR, applied::VARCHAR, filtered::VARCHAR, dead_lettered::VARCHAR, held::VARCHAR "
+      "FROM tailrace.cursor");
+  sinks::Counters counters;
+  if (rows.empty()) return counters;
+  const TextRow& row = rows.front();
+  counters.received = number(row[0].second);
+  counters.applied = number(row[1].second);
+  counters.filtered = number(row[2].second);
+  counters.dead_lettered = number(row[3].second);
+  counters.held = number(row[4].second);
+  return counters;
+}
+
+std::vector<std::unique_ptr<Table>> StateTables::read_tables(const DuckdbSpec& spec) {
+  std::vector<std::unique_ptr<Table>> tables;
+  for (const TextRow& row : connection_.rows("SELECT relation, state, snapshot, fence_lsn::VARCHAR, "
+                                             "copied_rows::VARCHAR FROM tailrace.tables")) {
+    TableShape shape(decode_relation(row[0].second), spec.on_unrepresentable);
+    shape.history = keeps_history(spec, shape.relation->schema, shape.relation->name);
+    shape.intermediate = spec.history_intermediate;
+    auto table = std::make_unique<Table>(std::move(shape));
+    table->state = row[1].second == "copied" ? TableState::kCopied : TableState::kCopying;
+    if (row[2].first) table->fence.snapshot = SnapshotXids::parse(row[2].second).value_or(SnapshotXids());
+    table->fence.end = Lsn(number(row[3].second));
+    table->copied_rows = number(row[4].second);
+    for (const TextRow& key : connection_.rows("SELECT key FROM tailrace.letters WHERE " + of(*table)))
+      table->lettered.insert(key[0].second);
+    for (const TextRow& key : connection_.rows("SELECT key FROM tailrace.incomplete WHERE " + of(*table)))
+      table->incomplete.insert(key[0].second);
+    for (const TextRow& lane :
+         connection_.rows("SELECT code, reason, epoch::VARCHAR, commit_lsn::VARCHAR, ordinal::VARCHAR "
+                          "FROM tailrace.lanes WHERE " +
+                          of(*table))) {
+      const Position at{static_cast<std::uint32_t>(number(lane[2].second)), Lsn(number(lane[3].second)),
+                        number(lane[4].second)};
+      table->hold = std::make_unique<Hold>(Hold{lane[0].second, lane[1].second, at});
+    }
+    tables.push_back(std::move(table));
+  }
+  return tables;
+}
+
+void StateTables::write_cursor(const DuckdbSpec& spec, const Cursor& cursor, const sinks::Counters& counters,
+                               PgTime now) {
+  if (!delete_cursor_) {
+    delete_cursor_.emplace(connection_, "DELETE FROM tailrace.cursor");
+    insert_cursor_.emplace(
+        connection_, "INSERT INTO tailrace.cursor VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?, ?, ?, ?, ?)");
+  }
+  delete_cursor_->run();
+  insert_cursor_->bind(std::string_view(spec.pipeline))
+      .bind(std::string_view(spec.source_id))
+      .bind(std::uint64_t{cursor.position.epoch})
+      .bind(cursor.position.commit_end.value())
+      .bind(cursor.position.ordinal)
+      .bind(cursor.seq.value())
+      .bind_time(cursor.commit_time.unix_micros())
+      .bind_time(now.unix_micros())
+      .bind(counters.received)
+      .bind(counters.applied)
+      .bind(counters.filtered)
+      .bind(counters.dead_lettered)
+      .bind(counters.held)
+      .run();
+}
+
+void StateTables::write_table(const Table& table) {
+  connection_.run("DELETE FROM tailrace.tables WHERE " + of(table));
+  Statement(connection_, "INSERT INTO tailrace.tables VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+      .bind(std::string_view(table.shape.relation->schema))
+      .bind(std::string_view(table.shape.relation->name))
+      .bind(std::uint64_t{table.shape.relation->oid.value()})
+      .bind(std::string_view(table.state == TableState::kCopied ? "copied" : "copying"))
+      .bind_blob(encode_relation(*table.shape.relation))
+      .bind(std::string_view(table.fence.snapshot.str()))
+      .bind(table.fence.end.value())
+      .bind(table.copied_rows)
+      .run();
+}
+
+void StateTables::write_hold(const Table& table, PgTime now) {
+  connection_.run("DELETE FROM tailrace.lanes WHERE " + of(table));
+  if (!table.hold) return;
+  Statement(connection_, "INSERT INTO tailrace.lanes VALUES (?, ?, 'held', ?, ?, ?, ?, ?, ?)")
+      .bind(std::string_view(table.shape.relation->schema))
+      .bind(std::string_view(table.shape.relation->name))
+      .bind(std::uint64_t{table.hold->at.epoch})
+      .bind(table.hold->at.commit_end.value())
+      .bind(table.hold->at.ordinal)
+      .bind(std::string_view(table.hold->code))
+      .bind(std::string_view(table.hold->reason))
+      .bind_time(now.unix_micros())
+      .run();
+}
+
+void StateTables::write_baseline(const Table& table, PgTime since) {
+  connection_.run("DELETE FROM tailrace.baselines WHERE " + of(table));
+  Statement(connection_, "INSERT INTO tailrace.baselines VALUES (?, ?, ?, ?, ?)")
+      .bind(std::string_view(table.shape.relation->schema))
+      .bind(std::string_view(table.shape.relation->name))
+      .bind_time(since.unix_micros())
+      .bind(table.fence.end.value())
+      .bind(table.copied_rows)
+      .run();
+}
+
+void StateTables::add_letter(const Table& table, const std::string& key) {
+  Statement(connection_, "INSERT INTO tailrace.letters VALUES (?, ?, ?)")
+      .bind(std::string_view(table.shape.relation->schema))
+      .bind(std::string_view(table.shape.relation->name))
+      .bind_blob(key)
+      .run();
+}
+
+void StateTables::add_incomplete(const Table& table, const std::string& key, const Position& at) {
+  Statement(connection_, "INSERT INTO tailrace.incomplete VALUES (?, ?, ?, ?, ?, ?)")
+      .bind(std::string_view(table.shape.relation->schema))
+      .bind(std::string_view(table.shape.relation->name))
+      .bind_blob(key)
+      .bind(std::uint64_t{at.epoch})
+      .bind(at.commit_end.value())
+      .bind(at.ordinal)
+      .run();
+}
+
+void StateTables::drop_incomplete(const Table& table, const std::string& key) {
+  Statement(connection_, "DELETE FROM tailrace.incomplete WHERE " + of(table) + " AND key = ?").bind_blob(key).run();
+}
+
+void StateTables::clear_keys(const Table& table) {
+  connection_.run("DELETE FROM tailrace.letters WHERE " + of(table));
+  connection_.run("DELETE FROM tailrace.incomplete WHERE " + of(table));
+}
+
+void StateTables::clear_table(const Table& table) {
+  clear_keys(table);
+  connection_.run("DELETE FROM tailrace.lanes WHERE " + of(table));
+  connection_.run("DELETE FROM tailrace.baselines WHERE " + of(table));
+  connection_.run("DELETE FROM tailrace.tables WHERE " + of(table));
+}
+
+}  // namespace tailrace::duckdb

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/change_batch.h"
+#include "sinks/duckdb/handle.h"
+#include "sinks/duckdb/spec.h"
+#include "sinks/duckdb/table.h"
+#include "sinks/sink.h"
+
+namespace tailrace::duckdb {
+
+/// The schema `tailrace` inside the target: what the sink must know of itself after any crash. Everything is written in
+/// the transaction that the caller has open on `connection`. Belongs to the sink, dies before the connection.
+///
+///   meta        one row: the format's version, the pipeline and the source
+///   cursor      one row: how far the target is, and the counters
+///   tables      the copied tables: relation, fence, rows
+///   lanes       tables that are held, with the place and the reason
+///   letters     keys of dead letters
+///   incomplete  keys whose row is missing a value
+///   baselines   copied tables with history: their first versions hold "since at least"
+class StateTables {
+ public:
+  static constexpr std::uint64_t kFormat = 1;
+
+  explicit StateTables(Connection& connection) : connection_(connection) {}
+
+  /// Makes the schema in a new target, or checks that it is ours. Throws RefusedError.
+  void open(const DuckdbSpec& spec);
+
+  std::optional<Cursor> read_cursor();
+  sinks::Counters read_counters();
+  std::vector<std::unique_ptr<Table>> read_tables(const DuckdbSpec& spec);
+
+  void write_cursor(const DuckdbSpec& spec, const Cursor& cursor, const sinks::Counters& counters, PgTime now);
+  void write_table(const Table& table);
+  void write_hold(const Table& table, PgTime now);
+  void write_baseline(const Table& table, PgTime since);
+  void add_letter(const Table& table, const std::string& key);
+  void add_incomplete(const Table& table, const std::string& key, const Position& at);
+  void drop_incomplete(const Table& table, const std::string& key);
+  /// Forgets letters and incomplete keys of the table (after a truncate).
+  void clear_keys(const Table& table);
+  /// Forgets everything of the table but itself (before a new copy).
+  void clear_table(const Table& table);
+
+ private:
+  void create(const DuckdbSpec& spec);
+  void check(const DuckdbSpec& spec);
+
+  Connection& connection_;
+  std::optional<Statement> delete_cursor_;
+  std::optional<Statement> insert_cursor_;
+};
+
+}  // namespace tailrace::duckdb

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_set>
+
+#include "model/position.h"
+#include "model/snapshot.h"
+#include "sinks/duckdb/row_appender.h"
+#include "sinks/duckdb/table_shape.h"
+
+namespace tailrace::duckdb {
+
+enum class TableState : std::uint8_t { kCopying, kCopied };
+
+/// Why a table takes no more changes: something that cannot be carried, or a sign that target and source differ.
+struct Hold {
+  std::string code;
+  std::string reason;
+  /// The first change that was not taken.
+  Position at;
+};
+
+/// One mirrored table: what `tailrace.tables`, `lanes`, `letters` and `incomplete` say of it, and the open appenders.
+/// Owned by the sink, used by its thread.
+struct Table {
+  explicit Table(TableShape from) : shape(std::move(from)) {}
+
+  /// "schema"."table", and with `__history` at its end.
+  std::string mirror_name() const {
+    return identifier(shape.relation->schema) + "." + identifier(shape.relation->name);
+  }
+  std::string history_name() const {
+    return identifier(shape.relation->schema) + "." + identifier(shape.relation->name + "__history");
+  }
+  void close_appenders() {
+    mirror_rows.reset();
+    history_rows.reset();
+  }
+
+  TableShape shape;
+  TableState state = TableState::kCopying;
+  Fence fence;
+  std::uint64_t copied_rows = 0;
+  std::unique_ptr<Hold> hold;
+  /// Keys with a dead letter: all that follows for them is a letter too, until a truncate.
+  std::unordered_set<std::string> lettered;
+  /// Keys whose row the target lacks, because a value of it was never sent.
+  std::unordered_set<std::string> incomplete;
+  /// For the writer connection; made when first needed.
+  std::unique_ptr<RowAppender> mirror_rows;
+  std::unique_ptr<RowAppender> history_rows;
+};
+
+}  // namespace tailrace::duckdb

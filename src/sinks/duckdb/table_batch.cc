@@ -1,0 +1,232 @@
+#include "sinks/duckdb/table_batch.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+namespace tailrace::duckdb {
+namespace {
+
+const char* operation_name(ChangeKind kind) {
+  switch (kind) {
+    case ChangeKind::kInsert: return "insert";
+    case ChangeKind::kUpdate: return "update";
+    case ChangeKind::kDelete: return "delete";
+    case ChangeKind::kTruncate: return "truncate";
+    case ChangeKind::kMessage: return "message";
+  }
+  return "";
+}
+
+/// In what two versions of a relation differ, for people.
+std::string difference(const Relation& before, const Relation& after) {
+  if (before.oid != after.oid) return "the table was made anew";
+  if (before.schema != after.schema || before.name != after.name)
+    return fmt::format("the table was renamed to {}", after.display_name());
+  for (const Column& column : after.columns) {
+    const auto same = [&](const Column& c) { return c.attnum == column.attnum; };
+    const auto old = std::ranges::find_if(before.columns, same);
+    if (old == before.columns.end()) return fmt::format("column \"{}\" was added", column.name);
+    if (old->name != column.name) return fmt::format("column \"{}\" was renamed to \"{}\"", old->name, column.name);
+    if (old->type != column.type)
+      return fmt::format("the type of column \"{}\" changed from {} to {}", column.name, old->type.display,
+                         column.type.display);
+  }
+  for (const Column& column : before.columns) {
+    const auto same = [&](const Column& c) { return c.attnum == column.attnum; };
+    if (std::ranges::none_of(after.columns, same)) return fmt::format("column \"{}\" was dropped", column.name);
+  }
+  return "the columns that identify a row changed";
+}
+
+}  // namespace
+
+TableBatch::TableBatch(Table& table, const ChangeBatch& batch, OnUnrepresentable on_unrepresentable)
+    : table_(table),
+      batch_(batch),
+      on_unrepresentable_(on_unrepresentable),
+      keyed_(table.shape),
+      multiset_(table.shape) {
+  for (std::size_t n = 0; n < table.shape.types.size(); ++n) {
+    const TargetType& type = table.shape.types[n];
+    if (type.may_refuse() || type.shape == Shape::kVarchar || type.shape == Shape::kJson) risky_.push_back(n);
+  }
+}
+
+void TableBatch::add(const Change& change) {
+  ++findings_.counts.received;
+  const Transaction& transaction = transaction_of(change);
+  if (table_.hold) {
+    ++findings_.counts.held;
+    return;
+  }
+  if (table_.fence.contains(transaction.xid, transaction.commit_end)) {
+    ++findings_.counts.applied;
+    return;
+  }
+  if (change.relation != accepted_ && !accept_relation(change)) return;
+  if (change.kind == ChangeKind::kTruncate) return add_truncate(change);
+  if (table_.shape.keyed()) return add_keyed(change);
+  if (table_.shape.multiset()) return add_multiset(change);
+  add_append_only(change);
+}
+
+bool TableBatch::accept_relation(const Change& change) {
+  const Relation& relation = *change.relation;
+  if (relation != *table_.shape.relation) {
+    TableShape shape(std::make_shared<Relation>(relation), on_unrepresentable_);
+    if (!same_at_target(shape, table_.shape)) {
+      hold(change, "TR610", difference(*table_.shape.relation, relation));
+      return false;
+    }
+    table_.shape.relation = shape.relation;
+    findings_.relation_changed = true;
+  }
+  accepted_ = change.relation;
+  return true;
+}
+
+void TableBatch::hold(const Change& change, const std::string& code, const std::string& reason) {
+  table_.hold = std::make_unique<Hold>(Hold{code, reason, position_of(change)});
+  findings_.newly_held = true;
+  ++findings_.counts.held;
+}
+
+void TableBatch::refuse(const Change& change, const std::string& reason) {
+  sinks::DeadLetter letter;
+  const Transaction& transaction = transaction_of(change);
+  letter.position = position_of(change);
+  letter.seq = transaction.change_seq(change.ordinal);
+  letter.xid = transaction.xid;
+  letter.schema = table_.shape.relation->schema;
+  letter.table = table_.shape.relation->name;
+  letter.operation = operation_name(change.kind);
+  letter.reason = reason;
+  ByteWriter row(letter.row);
+  row.sized(change.old_row.bytes());
+  row.sized(change.new_row.bytes());
+  findings_.letters.push_back(std::move(letter));
+  ++findings_.counts.dead_lettered;
+  if (!table_.shape.keyed()) return;
+  ByteView key;
+  for (const TupleView tuple : {change.old_row, change.new_row}) {
+    if (!tuple.present() || !read_key(tuple, change.old_row, table_.shape.key, keyed_.arena(), key)) continue;
+    if (table_.lettered.emplace(key).second) findings_.new_lettered.emplace_back(key);
+  }
+}
+
+void TableBatch::note_incomplete(const Change& change, ByteView key) {
+  if (table_.incomplete.emplace(key).second) findings_.new_incomplete.emplace_back(key, position_of(change));
+}
+
+void TableBatch::drop_incomplete(ByteView key) {
+  if (table_.incomplete.erase(std::string(key)) > 0) findings_.no_longer_incomplete.emplace_back(key);
+}
+
+bool TableBatch::holds(TupleView tuple) {
+  if (!tuple.present()) return true;
+  auto cursor = tuple.begin();
+  std::size_t column = 0;
+  for (const std::size_t risky : risky_) {
+    for (; column < risky; ++column) cursor.next();
+    const Field field = cursor.next();
+    ++column;
+    if (field.kind == FieldKind::kText && !fits(table_.shape.types[risky], field.bytes, scratch_)) return false;
+  }
+  return true;
+}
+
+bool TableBatch::lettered(ByteView key) const {
+  return !table_.lettered.empty() && table_.lettered.contains(std::string(key));
+}
+
+void TableBatch::add_keyed(const Change& change) {
+  const bool quiet = table_.lettered.empty() && table_.incomplete.empty();
+  if (change.kind == ChangeKind::kInsert && quiet && keyed_.only_inserts()) {
+    keyed_.insert_unseen(change);
+    ++findings_.counts.applied;
+    return;
+  }
+  see_inserts();
+  if (change.kind == ChangeKind::kInsert) return add_insert(change);
+  ByteView old_key;
+  ByteView new_key;
+  const TupleView old_row = change.old_row.present() ? change.old_row : change.new_row;
+  bool readable = read_key(old_row, {}, table_.shape.key, keyed_.arena(), old_key);
+  if (readable && change.kind == ChangeKind::kUpdate)
+    readable = read_key(change.new_row, change.old_row, table_.shape.key, keyed_.arena(), new_key);
+  if (!readable) return hold(change, "TR611", "a change came without the key of its row");
+  if (lettered(old_key) || (change.kind == ChangeKind::kUpdate && lettered(new_key)))
+    return refuse(change, "an earlier change of this row is a dead letter");
+  if (!holds(change.new_row)) return refuse(change, "DuckDB's type cannot hold a value of this row");
+  const bool absent = !table_.incomplete.empty() && table_.incomplete.contains(std::string(old_key));
+  if (change.kind == ChangeKind::kDelete) {
+    keyed_.remove(change, old_key, absent);
+  } else {
+    keyed_.update(change, old_key, new_key, absent);
+  }
+  ++findings_.counts.applied;
+}
+
+void TableBatch::add_insert(const Change& change) {
+  ByteView key;
+  if (!read_key(change.new_row, {}, table_.shape.key, keyed_.arena(), key))
+    return hold(change, "TR611", "a change came without the key of its row");
+  if (lettered(key)) return refuse(change, "an earlier change of this row is a dead letter");
+  if (!holds(change.new_row)) return refuse(change, "DuckDB's type cannot hold a value of this row");
+  keyed_.insert(change, key);
+  ++findings_.counts.applied;
+}
+
+void TableBatch::see_inserts() {
+  if (keyed_.unseen().empty()) return;
+  for (const Change* change : keyed_.take_unseen()) {
+    --findings_.counts.applied;
+    if (table_.hold) {
+      ++findings_.counts.held;
+    } else {
+      add_insert(*change);
+    }
+  }
+}
+
+void TableBatch::add_multiset(const Change& change) {
+  const bool takes_old = change.kind != ChangeKind::kInsert;
+  if (takes_old && change.old_kind != OldTuple::kFull)
+    return hold(change, "TR611", "a change came without the old row, though the table's identity is FULL");
+  const bool old_fits = !takes_old || holds(change.old_row);
+  const bool new_fits = change.kind == ChangeKind::kDelete || holds(change.new_row);
+  if (takes_old && old_fits) multiset_.take_old(change);
+  if (change.kind != ChangeKind::kDelete && new_fits) multiset_.add_new(change);
+  if (old_fits && new_fits) {
+    ++findings_.counts.applied;
+  } else {
+    refuse(change, "DuckDB's type cannot hold a value of this row");
+  }
+}
+
+void TableBatch::add_append_only(const Change& change) {
+  if (change.kind != ChangeKind::kInsert)
+    return hold(change, "TR611", "an update or delete came for a table whose rows nothing identifies");
+  keyed_.insert_unseen(change);
+  ++findings_.counts.applied;
+}
+
+void TableBatch::add_truncate(const Change& change) {
+  if (table_.shape.multiset()) {
+    multiset_.truncate(change);
+  } else {
+    keyed_.truncate(change);
+  }
+  if (!table_.lettered.empty() || !table_.incomplete.empty()) {
+    table_.lettered.clear();
+    table_.incomplete.clear();
+    findings_.keys_cleared = true;
+  }
+  findings_.new_lettered.clear();
+  findings_.new_incomplete.clear();
+  findings_.no_longer_incomplete.clear();
+  ++findings_.counts.applied;
+}
+
+}  // namespace tailrace::duckdb

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/change_batch.h"
+#include "sinks/duckdb/keyed_fold.h"
+#include "sinks/duckdb/multiset_fold.h"
+#include "sinks/duckdb/table.h"
+#include "sinks/sink.h"
+
+namespace tailrace::duckdb {
+
+/// The changes of one batch on one table: decides of each whether it is taken, and folds what is. Made by
+/// DuckdbSink::apply for one batch; TableWriter writes it.
+class TableBatch {
+ public:
+  TableBatch(Table& table, const ChangeBatch& batch, OnUnrepresentable on_unrepresentable);
+
+  /// One change of this table, in order. Counts it.
+  void add(const Change& change);
+  /// The target cannot hold this row: its change becomes a letter, its key is closed.
+  void refuse(const Change& change, const std::string& reason);
+  /// A value of this row is known to nobody here.
+  void note_incomplete(const Change& change, ByteView key);
+  /// The row of an incomplete key is whole again, or gone.
+  void drop_incomplete(ByteView key);
+
+  Table& table() { return table_; }
+  const ChangeBatch& batch() const { return batch_; }
+  const Transaction& transaction_of(const Change& change) const { return batch_.transactions[change.transaction]; }
+  Position position_of(const Change& change) const { return transaction_of(change).position(change.ordinal); }
+  KeyedFold& keyed() { return keyed_; }
+  MultisetFold& multiset() { return multiset_; }
+
+  /// What the counters and the state tables have to learn of this batch.
+  struct Findings {
+    sinks::Counters counts;
+    std::vector<sinks::DeadLetter> letters;
+    std::vector<std::string> new_lettered;
+    std::vector<std::pair<std::string, Position>> new_incomplete;
+    std::vector<std::string> no_longer_incomplete;
+    bool keys_cleared = false;
+    bool relation_changed = false;
+    bool newly_held = false;
+  };
+  Findings& findings() { return findings_; }
+
+ private:
+  bool accept_relation(const Change& change);
+  void hold(const Change& change, const std::string& code, const std::string& reason);
+  void add_keyed(const Change& change);
+  void add_insert(const Change& change);
+  void see_inserts();
+  void add_multiset(const Change& change);
+  void add_append_only(const Change& change);
+  void add_truncate(const Change& change);
+  bool holds(TupleView tuple);
+  bool lettered(ByteView key) const;
+
+  Table& table_;
+  const ChangeBatch& batch_;
+  OnUnrepresentable on_unrepresentable_;
+  const Relation* accepted_ = nullptr;
+  std::vector<std::size_t> risky_;
+  std::vector<char> scratch_;
+  KeyedFold keyed_;
+  MultisetFold multiset_;
+  Findings findings_;
+};
+
+}  // namespace tailrace::duckdb

@@ -1,0 +1,27 @@
+#include "sinks/duckdb/table_shape.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tailrace::duckdb {
+
+TableShape::TableShape(RelationPtr from, OnUnrepresentable on_unrepresentable)
+    : relation(std::move(from)), key(relation->match_key()) {
+  std::ranges::sort(key);
+  for (const Column& column : relation->columns) types.push_back(target_type(column.type, on_unrepresentable));
+}
+
+std::vector<TargetType> TableShape::key_types() const {
+  std::vector<TargetType> out;
+  for (const std::size_t column : key) out.push_back(types[column]);
+  return out;
+}
+
+bool same_at_target(const TableShape& a, const TableShape& b) {
+  const auto same_column = [](const Column& x, const Column& y) { return x.name == y.name && x.attnum == y.attnum; };
+  return a.relation->oid == b.relation->oid && a.relation->schema == b.relation->schema &&
+         a.relation->name == b.relation->name && a.types == b.types && a.key == b.key && a.multiset() == b.multiset() &&
+         std::ranges::equal(a.relation->columns, b.relation->columns, same_column);
+}
+
+}  // namespace tailrace::duckdb

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/relation.h"
+#include "sinks/duckdb/types.h"
+
+namespace tailrace::duckdb {
+
+/// What is fixed about one mirrored table as long as its Relation holds: the target's types and how rows are told
+/// apart. Immutable; owned by its Table.
+struct TableShape {
+  TableShape(RelationPtr relation, OnUnrepresentable on_unrepresentable);
+
+  /// Rows are told apart by key columns; else by all columns (multiset); else not at all (append only).
+  bool keyed() const { return !key.empty(); }
+  bool multiset() const { return key.empty() && relation->identity == ReplicaIdentity::kFull; }
+  std::size_t width() const { return relation->columns.size(); }
+  std::vector<TargetType> key_types() const;
+
+  RelationPtr relation;
+  std::vector<TargetType> types;
+  /// Indexes of the match key's columns, ascending.
+  std::vector<std::size_t> key;
+  bool history = false;
+  bool intermediate = false;
+};
+
+/// Whether two versions of a relation look alike to the target: same columns, types and way to tell rows apart.
+bool same_at_target(const TableShape& a, const TableShape& b);
+
+}  // namespace tailrace::duckdb

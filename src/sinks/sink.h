@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "model/change_batch.h"
+#include "model/snapshot.h"
+
+namespace tailrace::sinks {
+
+/// What became of the changes a sink received since its target was made; kept with the cursor.
+/// received = applied + filtered + dead_lettered + held.
+struct Counters {
+  std::uint64_t received = 0;
+  std::uint64_t applied = 0;
+  std::uint64_t filtered = 0;
+  std::uint64_t dead_lettered = 0;
+  std::uint64_t held = 0;
+
+  bool operator==(const Counters&) const = default;
+};
+
+/// A change the target cannot hold, kept whole. `row` is the encoded raw tuple(s), never shown in logs.
+struct DeadLetter {
+  Position position;
+  Seq seq;
+  Xid xid;
+  std::string schema;
+  std::string table;
+  std::string operation;
+  std::string reason;
+  /// The pgoutput tuple(s): old then new, each prefixed by a 32-bit little-endian length (0 = absent).
+  std::string row;
+};
+
+/// Something about one table or the target that a user should know of, with what mends it.
+struct SinkProblem {
+  std::string code;
+  std::string table;
+  std::string what;
+  std::string remedy;
+};
+
+/// What the target held when it was opened.
+struct SinkState {
+  /// Nothing: the target is new, everything has to be copied first.
+  std::optional<Cursor> cursor;
+  Counters counters;
+  /// Tables whose copy is complete (or that were empty), each with the snapshot that copied it.
+  std::vector<CopiedTable> copied;
+};
+
+/// Takes the rows of one table's copy from one reader. Made by Sink::open_copy, used by the one thread of that
+/// reader, destroyed before the sink. Several may write into the same table at once.
+class CopyWriter {
+ public:
+  virtual ~CopyWriter() = default;
+  /// Rows as pgoutput tuples, one after the other, in `rows.tuples`. Throws BadDataError never: what the target cannot
+  /// hold becomes a dead letter of the sink.
+  virtual void append(const CopiedRows& rows) = 0;
+  /// All rows given so far are in the target, though not yet counted as copied.
+  virtual void finish() = 0;
+};
+
+/// A place that takes changes. One runner thread owns it and makes all calls, except that CopyWriters are used by the
+/// copy's reader threads. A sink neither sleeps nor retries: the runner does that by the error's class.
+/// After any throw the sink's open transaction is gone; the runner calls open() again and goes on from what it says.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+
+  /// Connects to the target (again) and tells what is durable there. Throws RetryError (busy, locked by somebody
+  /// else), RefusedError (not ours, newer), CorruptionError.
+  virtual SinkState open() = 0;
+
+  /// Prepares the copy of these tables: creates them, or empties what an unfinished copy left. Not for tables that
+  /// open() named as copied.
+  virtual void begin_copy(const std::vector<RelationPtr>& tables) = 0;
+  virtual std::unique_ptr<CopyWriter> open_copy(const RelationPtr& table) = 0;
+  /// The table's rows are complete as of `copied.snapshot`; durable on return, with the rows visible.
+  virtual void finish_copy(const CopiedTable& copied) = 0;
+  /// All tables are copied: from here on `start` is the cursor, durable on return.
+  virtual void finish_copies(const Cursor& start) = 0;
+
+  /// Applies a batch, or a marked part of a giant transaction; not yet durable. Changes of transactions that a table's
+  /// copy already holds (CopiedTable::contains) are skipped here.
+  virtual void apply(const ChangeBatch& batch) = 0;
+  /// Makes all applied batches durable and visible, together with the cursor. Only where the last batch ended a
+  /// transaction. Gives the durable cursor.
+  virtual Cursor flush() = 0;
+
+  /// Work that is kept out of the commit path (checkpoints). Called by the runner when nothing waits, or at the
+  /// latest every few seconds.
+  virtual void maintain() = 0;
+  /// Gives the target up so that others can open it; open() takes it back.
+  virtual void release() = 0;
+
+  virtual Counters counters() const = 0;
+  /// Letters of the changes applied since the last flush; the runner stores them before it calls flush().
+  virtual std::vector<DeadLetter> take_dead_letters() = 0;
+  virtual std::vector<SinkProblem> problems() const = 0;
+};
+
+}  // namespace tailrace::sinks
