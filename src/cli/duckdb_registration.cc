@@ -1,0 +1,163 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "cli/registrations.h"
+#include "cli/registry.h"
+#include "config/schema.h"
+#include "sinks/duckdb/duckdb_sink.h"
+#include "sinks/duckdb/query.h"
+#include "sinks/duckdb/value_text.h"
+
+namespace tailrace::cli {
+namespace {
+
+using config::FieldDoc;
+using config::Need;
+using config::Node;
+using config::Object;
+using config::Reading;
+using duckdb::DuckdbSpec;
+using duckdb::OnUnrepresentable;
+
+struct DuckdbDraft {
+  std::string path;
+  std::vector<std::string> history;
+  bool intermediate = false;
+  unsigned threads = DuckdbSpec().threads;
+  OnUnrepresentable on_unrepresentable = OnUnrepresentable::kDeadLetter;
+  std::optional<std::chrono::milliseconds> release_when_idle;
+};
+
+Object<DuckdbDraft> history_object() {
+  Object<DuckdbDraft> history("Tables that also keep every version of their rows.");
+  history.texts("tables", &DuckdbDraft::history, "Patterns `schema.table`.")
+      .truth("intermediate", &DuckdbDraft::intermediate,
+             "Keep versions that began and ended inside one transaction of the source.");
+  return history;
+}
+
+Object<DuckdbDraft> duckdb_object() {
+  const Object<DuckdbDraft> history_map = history_object();
+  FieldDoc history;
+  history.name = "history";
+  history.doc = "Tables that also get `TABLE__history`: a list of patterns, or a map with `tables` and `intermediate`.";
+  history.type = "list of text, or map";
+  Object<DuckdbDraft> object("A DuckDB file that mirrors the source.");
+  object.text("path", &DuckdbDraft::path, "The file; made when it is missing.", Need::kRequired)
+      .other(std::move(history),
+             [history_map](DuckdbDraft& into, const Node& node, const Reading& reading) {
+               if (node.kind == Node::Kind::kMap) {
+                 history_map.read(into, node, reading);
+               } else {
+                 into.history = reading.texts(node);
+               }
+             })
+      .choice<OnUnrepresentable>(
+          "on_unrepresentable", &DuckdbDraft::on_unrepresentable,
+          {{"dead_letter", OnUnrepresentable::kDeadLetter}, {"text", OnUnrepresentable::kText}},
+          "A value that DuckDB's type cannot hold: a dead letter, or columns of such types become text.")
+      .integer("threads", &DuckdbDraft::threads, 1, 256, "DuckDB's threads.")
+      .duration("release_when_idle", &DuckdbDraft::release_when_idle,
+                "Let go of the file when nothing flowed for so long, so that others can open it.");
+  return object;
+}
+
+duckdb::QueryFormat format_of(pipeline::QueryFormat format) {
+  switch (format) {
+    case pipeline::QueryFormat::kTable: return duckdb::QueryFormat::kTable;
+    case pipeline::QueryFormat::kCsv: return duckdb::QueryFormat::kCsv;
+    case pipeline::QueryFormat::kJson: return duckdb::QueryFormat::kJson;
+    case pipeline::QueryFormat::kJsonLines: return duckdb::QueryFormat::kJsonLines;
+    case pipeline::QueryFormat::kParquet: return duckdb::QueryFormat::kParquet;
+  }
+  return duckdb::QueryFormat::kTable;
+}
+
+std::optional<duckdb::AsOf> moment_of(std::string text) {
+  if (text.empty()) return std::nullopt;
+  if (const std::optional<Lsn> lsn = Lsn::parse(text)) return duckdb::AsOf{.time = std::nullopt, .lsn = lsn};
+  if (text.size() > 10 && text[10] == 'T') text[10] = ' ';
+  if (text.ends_with('Z')) text.replace(text.size() - 1, 1, "+00");
+  if (text.size() == 10) text += " 00:00:00";
+  std::int64_t unix_micros = 0;
+  if (!duckdb::parse_timestamp(text, unix_micros)) {
+    throw BadConfigError("TR202", "--as-of is neither a time nor an LSN",
+                         "write it as 2026-01-31T12:00:00Z or 0/16B3748");
+  }
+  return duckdb::AsOf{.time = PgTime::from_unix_micros(unix_micros), .lsn = std::nullopt};
+}
+
+/// What opening the file for writing would meet. Somebody else's lock is no finding: the runner waits for it.
+void check_target(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) {
+    try {
+      const duckdb::DuckdbQuery readable(path);
+    } catch (const RetryError&) {
+      return;
+    }
+  }
+  const std::filesystem::path& what = std::filesystem::exists(path, error) ? path : path.parent_path();
+  if (::access(what.c_str(), W_OK) == 0) return;
+  throw RefusedError("TR606", fmt::format("{} cannot be written: {}", what.string(), std::strerror(errno)),
+                     "see that the directory exists and is writable");
+}
+
+void query_duckdb(const std::filesystem::path& path, const pipeline::QueryRequest& request,
+                  const pipeline::QueryOutput& output, std::stop_token stop) {
+  duckdb::DuckdbQuery query(path);
+  const std::stop_callback on_stop(stop, [&query] { query.interrupt(); });
+  query.run({.sql = request.sql, .format = format_of(request.format), .as_of = moment_of(request.as_of)}, output);
+}
+
+}  // namespace
+
+pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given) {
+  DuckdbSpec spec = given;
+  spec.path = std::filesystem::absolute(spec.path);
+  pipeline::SinkSetup setup;
+  setup.name = name;
+  setup.kind = "duckdb";
+  setup.display = spec.path.string();
+  setup.release_when_idle = spec.release_when_idle;
+  setup.check = [path = spec.path] { check_target(path); };
+  setup.query = [path = spec.path](const pipeline::QueryRequest& request, const pipeline::QueryOutput& output,
+                                   std::stop_token stop) { query_duckdb(path, request, output, std::move(stop)); };
+  setup.make = [spec](const pipeline::SinkRoom& room) -> std::unique_ptr<sinks::Sink> {
+    DuckdbSpec made = spec;
+    made.pipeline = room.pipeline;
+    made.source_id = room.source_id;
+    // The rest is for the fold of a batch and what DuckDB uses beside its own count.
+    made.memory_limit = room.memory / 8 * 5;
+    return std::make_unique<duckdb::DuckdbSink>(made);
+  };
+  setup.remove = [path = spec.path] {
+    std::filesystem::remove(path);
+    std::filesystem::remove(path.string() + ".wal");
+  };
+  return setup;
+}
+
+pipeline::SinkKind duckdb_kind() {
+  const Object<DuckdbDraft> object = duckdb_object();
+  return {.name = "duckdb",
+          .doc = object.doc(),
+          .read = [object](const Node& node, const Reading& reading, const std::string& sink) {
+            DuckdbDraft draft;
+            object.read(draft, node, reading);
+            DuckdbSpec spec;
+            spec.path = draft.path;
+            spec.history = draft.history;
+            spec.history_intermediate = draft.intermediate;
+            spec.threads = draft.threads;
+            spec.on_unrepresentable = draft.on_unrepresentable;
+            spec.release_when_idle = draft.release_when_idle;
+            return duckdb_sink(sink, spec);
+          }};
+}
+
+}  // namespace tailrace::cli

@@ -1,0 +1,21 @@
+#include "cli/commands.h"
+#include "cli/frame.h"
+
+int main(int argc, char** argv) {
+  tailrace::cli::Frame frame;
+  tailrace::cli::add_mirror_command(frame);
+  tailrace::cli::add_init_command(frame);
+  tailrace::cli::add_check_command(frame);
+  tailrace::cli::add_run_command(frame);
+  tailrace::cli::add_status_command(frame);
+  tailrace::cli::add_wait_command(frame);
+  tailrace::cli::add_query_command(frame);
+  tailrace::cli::add_lend_command(frame);
+  tailrace::cli::add_drop_command(frame);
+  tailrace::cli::add_demo_command(frame);
+  tailrace::cli::add_version_command(frame);
+  tailrace::cli::add_docs_command(frame);
+  tailrace::cli::add_journal_command(frame);
+  tailrace::cli::add_completion_command(frame);
+  return frame.run(argc, argv);
+}

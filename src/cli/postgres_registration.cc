@@ -1,0 +1,162 @@
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/error.h"
+#include "cli/registrations.h"
+#include "cli/registry.h"
+#include "config/schema.h"
+#include "sources/postgres/postgres_source.h"
+#include "sources/postgres/removal.h"
+
+namespace tailrace::cli {
+namespace {
+
+using config::Need;
+using config::Object;
+using config::Privacy;
+using postgres::SnapshotMode;
+using postgres::SourceFacts;
+using postgres::SourceSpec;
+
+/// Keeps the source's facts in the pipeline's catalog.
+class CatalogMemory final : public postgres::SourceMemory {
+ public:
+  explicit CatalogMemory(pipeline::FactStore& store) : store_(store) {}
+
+  std::optional<SourceFacts> load() override {
+    const std::optional<std::string> text = store_.load_facts();
+    if (!text) return std::nullopt;
+    try {
+      const nlohmann::json json = nlohmann::json::parse(*text);
+      SourceFacts facts;
+      facts.system_identifier = json.at("system_identifier").get<std::uint64_t>();
+      facts.timeline = json.at("timeline").get<std::uint32_t>();
+      facts.database = Oid(json.at("database").get<std::uint32_t>());
+      facts.slot = json.at("slot").get<std::string>();
+      facts.publication = json.at("publication").get<std::string>();
+      facts.consistent_point = Lsn(json.at("consistent_point").get<std::uint64_t>());
+      facts.acknowledged = Lsn(json.at("acknowledged").get<std::uint64_t>());
+      facts.protocol = json.at("protocol").get<int>();
+      facts.streaming = json.at("streaming").get<bool>();
+      facts.slot_snapshot_xmax = json.at("slot_snapshot_xmax").get<std::uint64_t>();
+      facts.published = json.value("published", "");
+      return facts;
+    } catch (const nlohmann::json::exception& error) {
+      throw CorruptionError("TR515", std::string("the catalog's facts of the source cannot be read: ") + error.what(),
+                            "use the version of Tailrace that wrote them");
+    }
+  }
+
+  void save(const SourceFacts& facts) override {
+    const nlohmann::json json = {{"system_identifier", facts.system_identifier},
+                                 {"timeline", facts.timeline},
+                                 {"database", facts.database.value()},
+                                 {"slot", facts.slot},
+                                 {"publication", facts.publication},
+                                 {"consistent_point", facts.consistent_point.value()},
+                                 {"acknowledged", facts.acknowledged.value()},
+                                 {"protocol", facts.protocol},
+                                 {"streaming", facts.streaming},
+                                 {"slot_snapshot_xmax", facts.slot_snapshot_xmax},
+                                 {"published", facts.published}};
+    store_.save_facts(json.dump(),
+                      std::to_string(facts.system_identifier) + "/" + std::to_string(facts.database.value()));
+  }
+
+ private:
+  pipeline::FactStore& store_;
+};
+
+/// The source, and the memory it refers to.
+class RememberingSource final : public sources::Source {
+ public:
+  RememberingSource(const SourceSpec& spec, pipeline::FactStore& facts, TransactionLog& log)
+      : memory_(facts), source_(spec, memory_, log) {}
+
+  void prepare(std::stop_token stop) override { source_.prepare(std::move(stop)); }
+  void stream(std::stop_token stop) override { source_.stream(std::move(stop)); }
+  std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop, const std::vector<Oid>& only) override {
+    return source_.begin_copy(std::move(stop), only);
+  }
+  sources::SourceStatus status() const override { return source_.status(); }
+  Lsn request_current_end() override { return source_.request_current_end(); }
+
+ private:
+  CatalogMemory memory_;
+  postgres::PostgresSource source_;
+};
+
+struct PublicationDraft {
+  std::string name;
+  bool create = true;
+};
+struct SnapshotDraft {
+  SnapshotMode mode = SnapshotMode::kInitial;
+  int parallel = SourceSpec().copy_readers;
+};
+struct PostgresDraft {
+  std::string url;
+  std::vector<std::string> tables;
+  std::string slot;
+  PublicationDraft publication;
+  SnapshotDraft snapshot;
+  std::chrono::seconds connect_timeout = SourceSpec().connect_timeout;
+};
+
+Object<PostgresDraft> postgres_object() {
+  Object<PublicationDraft> publication("The publication that is read.");
+  publication.text("name", &PublicationDraft::name, "Default `tailrace_NAME`.")
+      .truth("create", &PublicationDraft::create, "Off: it must exist and is used as it is.");
+  Object<SnapshotDraft> snapshot("The copy of what is there already.");
+  snapshot
+      .choice<SnapshotMode>("mode", &SnapshotDraft::mode,
+                            {{"initial", SnapshotMode::kInitial}, {"never", SnapshotMode::kNever}},
+                            "`never`: only what changes from now on.")
+      .integer("parallel", &SnapshotDraft::parallel, 1, 64, "Connections that read at once.");
+  Object<PostgresDraft> source("A PostgreSQL database, read through logical replication.");
+  source
+      .text("url", &PostgresDraft::url, "URI or keywords, with all of libpq's options.", Need::kRequired,
+            Privacy::kSecret)
+      .texts("tables", &PostgresDraft::tables,
+             "Patterns `schema.table` with * and ?; `!` in front takes away; default: every table.")
+      .text("slot", &PostgresDraft::slot, "Replication slot; default `tailrace_NAME`.")
+      .object("publication", &PostgresDraft::publication, publication)
+      .object("snapshot", &PostgresDraft::snapshot, snapshot)
+      .duration("connect_timeout", &PostgresDraft::connect_timeout, "For one attempt to connect.");
+  return source;
+}
+
+}  // namespace
+
+pipeline::SourceSetup postgres_source(const SourceSpec& spec) {
+  return {.kind = "postgres",
+          .display = postgres::without_secrets(spec.conninfo),
+          .slot = spec.slot,
+          .publication = spec.publication,
+          .make = [spec](pipeline::FactStore& facts, TransactionLog& log) -> std::unique_ptr<sources::Source> {
+            return std::make_unique<RememberingSource>(spec, facts, log);
+          },
+          .drop = [spec](bool slot, bool publication) { postgres::drop_at_source(spec, slot, publication); }};
+}
+
+pipeline::SourceKind postgres_kind() {
+  const Object<PostgresDraft> object = postgres_object();
+  return {.name = "postgres",
+          .doc = object.doc(),
+          .read = [object](const config::Node& node, const config::Reading& reading, const std::string& pipeline) {
+            PostgresDraft draft;
+            object.read(draft, node, reading);
+            SourceSpec spec;
+            spec.conninfo = draft.url;
+            spec.tables = draft.tables;
+            spec.slot = draft.slot.empty() ? "tailrace_" + pipeline : draft.slot;
+            spec.publication = draft.publication.name.empty() ? "tailrace_" + pipeline : draft.publication.name;
+            spec.create_publication = draft.publication.create;
+            spec.snapshot = draft.snapshot.mode;
+            spec.copy_readers = draft.snapshot.parallel;
+            spec.connect_timeout = draft.connect_timeout;
+            return postgres_source(spec);
+          }};
+}
+
+}  // namespace tailrace::cli

@@ -1,0 +1,45 @@
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/registry.h"
+#include "cli/run_pipelines.h"
+
+namespace tailrace::cli {
+namespace {
+
+struct RunArguments {
+  std::vector<std::string> files;
+  bool until_caught_up = false;
+};
+
+ExitCode run_files(const RunArguments& arguments, const GlobalOptions& globals) {
+  std::vector<pipeline::PipelineSpec> specs;
+  for (const std::string& file : arguments.files) {
+    for (pipeline::PipelineSpec& spec : load_pipelines(file)) specs.push_back(std::move(spec));
+  }
+  if (!globals.state.empty()) {
+    if (specs.size() > 1) {
+      throw BadConfigError("TR209", "--state names one directory, but there are several pipelines",
+                           "give each its place in the file: log: {journal: {path: …}}");
+    }
+    specs.front().state = globals.state;
+  }
+  return run_pipelines(std::move(specs), arguments.until_caught_up, globals);
+}
+
+}  // namespace
+
+void add_run_command(Frame& frame) {
+  auto arguments = std::make_shared<RunArguments>();
+  CLI::App* command =
+      frame.command("run", "Run pipelines in the foreground", "tailrace run shop.yaml",
+                    [arguments](const GlobalOptions& globals) { return run_files(*arguments, globals); });
+  command->add_option("pipeline", arguments->files, "Pipeline files")->required()->type_name("FILE");
+  command->add_flag("--until-caught-up", arguments->until_caught_up,
+                    "End with 0 once all that was committed at the start is durable in every sink");
+}
+
+}  // namespace tailrace::cli

@@ -1,0 +1,144 @@
+#include "cli/run_pipelines.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <exception>
+#include <list>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+#include <utility>
+
+#include "cli/progress.h"
+#include "cli/stop_signals.h"
+#include "cli/terminal.h"
+#include "pipeline/control_server.h"
+#include "pipeline/pipeline.h"
+
+namespace tailrace::cli {
+namespace {
+
+using pipeline::Pipeline;
+using pipeline::PipelineSpec;
+using pipeline::PipelineStatus;
+
+constexpr std::chrono::milliseconds kLook{100};
+
+/// One pipeline, the thread that runs it, and its control socket.
+class Running {
+ public:
+  Running(PipelineSpec spec, const pipeline::RunOptions& options, StopSignals& signals)
+      : pipeline_(std::move(spec), options),
+        first_run_(!pipeline_.prepared()),
+        stop_([this] { own_stop_.request_stop(); }),
+        on_signal_(signals.token(), stop_),
+        control_(std::make_unique<pipeline::ControlServer>(pipeline_, stop_)) {}
+
+  ~Running() { own_stop_.request_stop(); }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+  void start() {
+    thread_ = std::jthread([this] {
+      try {
+        pipeline_.run(own_stop_.get_token(), [] {});
+      } catch (const Error&) {
+        failure_ = std::current_exception();
+      } catch (const std::exception& error) {
+        failure_ = std::make_exception_ptr(DefectError(error.what()));
+      }
+      ended_ = true;
+    });
+  }
+
+  bool ended() const { return ended_; }
+  PipelineStatus status() const { return pipeline_.status(); }
+  /// After ended().
+  std::exception_ptr failure() const { return failure_; }
+  const PipelineSpec& spec() const { return pipeline_.spec(); }
+  /// What was made at the source, once it is made; empty when nothing was, or it was told already.
+  std::string take_creation() {
+    if (!first_run_ || !pipeline_.prepared()) return {};
+    first_run_ = false;
+    const auto& source = spec().source;
+    return fmt::format("created   publication {}, slot {}      undo: tailrace drop {} --slot --publication",
+                       source.publication, source.slot, spec().name);
+  }
+  bool stop_requested() const { return own_stop_.stop_requested(); }
+
+ private:
+  Pipeline pipeline_;
+  bool first_run_;
+  std::stop_source own_stop_;
+  std::function<void()> stop_;
+  std::stop_callback<std::function<void()>> on_signal_;
+  std::unique_ptr<pipeline::ControlServer> control_;
+  std::exception_ptr failure_;
+  std::atomic<bool> ended_{false};
+  std::jthread thread_;
+};
+
+void show(std::list<Running>& running, Progress& progress) {
+  std::vector<PipelineStatus> statuses;
+  for (Running& one : running) {
+    if (const std::string created = one.take_creation(); !created.empty()) progress.say(created);
+    if (!one.ended()) statuses.push_back(one.status());
+  }
+  progress.show(statuses);
+}
+
+void say_goodbye(const Running& one, bool until_caught_up, Progress& progress) {
+  const PipelineStatus status = one.status();
+  const char* how = until_caught_up && !one.stop_requested() ? "caught up" : "stopped";
+  progress.say(fmt::format("{}: {} at {}: journal synced, sinks flushed.", status.name, how, status.log_durable.str()));
+}
+
+/// Prints how each pipeline ended; all failures but the first, which the caller throws.
+std::exception_ptr report_ends(std::list<Running>& running, bool until_caught_up, Progress& progress) {
+  std::exception_ptr first;
+  for (Running& one : running) {
+    if (!one.failure()) {
+      say_goodbye(one, until_caught_up, progress);
+    } else if (!first) {
+      first = one.failure();
+    } else {
+      try {
+        std::rethrow_exception(one.failure());
+      } catch (const Error& error) {
+        print_error(error, false);
+      }
+    }
+  }
+  return first;
+}
+
+}  // namespace
+
+ExitCode run_pipelines(std::vector<PipelineSpec> specs, bool until_caught_up, const GlobalOptions& globals) {
+  StopSignals signals;
+  pipeline::RunOptions options;
+  options.until_caught_up = until_caught_up;
+  std::list<Running> running;
+  for (PipelineSpec& spec : specs) running.emplace_back(std::move(spec), options, signals);
+  for (Running& one : running) one.start();
+
+  Progress progress(globals);
+  bool told_stopping = false;
+  while (std::any_of(running.begin(), running.end(), [](const Running& one) { return !one.ended(); })) {
+    show(running, progress);
+    if (signals.token().stop_requested() && !std::exchange(told_stopping, true)) {
+      progress.say("stopping: draining what is in flight. Again to leave at once.");
+    }
+    std::this_thread::sleep_for(kLook);
+  }
+  progress.finish();
+  const std::exception_ptr failure = report_ends(running, until_caught_up, progress);
+  if (globals.json) {
+    for (const Running& one : running) fmt::print("{}\n", pipeline::to_json(one.status()).dump());
+  }
+  if (failure) std::rethrow_exception(failure);
+  return ExitCode::kDone;
+}
+
+}  // namespace tailrace::cli

@@ -1,0 +1,44 @@
+#include "cli/stop_signals.h"
+
+#include <unistd.h>
+
+#include <csignal>
+#include <ctime>
+#include <utility>
+
+namespace tailrace::cli {
+namespace {
+
+sigset_t stop_set() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  return set;
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  const sigset_t set = stop_set();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  watcher_ = std::jthread([this](std::stop_token stop) { watch(std::move(stop)); });
+}
+
+StopSignals::~StopSignals() {
+  watcher_.request_stop();
+  watcher_.join();
+}
+
+void StopSignals::watch(std::stop_token stop) {
+  const sigset_t set = stop_set();
+  while (!stop.stop_requested()) {
+    const timespec wait{0, 100'000'000};
+    if (sigtimedwait(&set, nullptr, &wait) < 0) continue;
+    if (source_.stop_requested()) ::_exit(0);
+    source_.request_stop();
+  }
+}
+
+}  // namespace tailrace::cli

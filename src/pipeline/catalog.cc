@@ -1,0 +1,315 @@
+#include "pipeline/catalog.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace tailrace::pipeline {
+namespace {
+
+constexpr int kSchemaVersion = 1;
+/// "TRce" in SQLite's application_id: tells a catalog from any other database.
+constexpr int kApplicationId = 0x54526365;
+
+constexpr const char* kSchema = R"(
+CREATE TABLE text(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE source(one INTEGER PRIMARY KEY CHECK (one = 1), facts TEXT NOT NULL, source_id TEXT NOT NULL);
+CREATE TABLE sink(name TEXT PRIMARY KEY, kind TEXT NOT NULL, display TEXT NOT NULL, has_cursor INTEGER NOT NULL,
+  epoch INTEGER NOT NULL, commit_end INTEGER NOT NULL, ordinal INTEGER NOT NULL, seq INTEGER NOT NULL,
+  commit_time INTEGER NOT NULL, received INTEGER NOT NULL, applied INTEGER NOT NULL, filtered INTEGER NOT NULL,
+  dead_lettered INTEGER NOT NULL, held INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE dead_letter(sink TEXT NOT NULL, epoch INTEGER NOT NULL, commit_end INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL, seq INTEGER NOT NULL, xid INTEGER NOT NULL, table_schema TEXT NOT NULL,
+  table_name TEXT NOT NULL, operation TEXT NOT NULL, reason TEXT NOT NULL, row BLOB NOT NULL,
+  PRIMARY KEY (sink, epoch, commit_end, ordinal, table_schema, table_name)) WITHOUT ROWID;
+)";
+
+/// LSNs and sequence numbers stay below 2^63, so their order survives SQLite's signed integers.
+sqlite3_int64 signed_of(std::uint64_t value) { return static_cast<sqlite3_int64>(value); }
+std::uint64_t unsigned_of(sqlite3_int64 value) { return static_cast<std::uint64_t>(value); }
+
+}  // namespace
+
+/// One statement with its parameters. Lives for one call, under the catalog's mutex.
+class Catalog::Statement {
+ public:
+  Statement(Catalog& catalog, const char* sql) : catalog_(catalog) {
+    if (sqlite3_prepare_v2(catalog.db_, sql, -1, &handle_, nullptr) != SQLITE_OK) catalog.fail("prepare");
+  }
+  ~Statement() { sqlite3_finalize(handle_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
+  Statement& bind(std::uint64_t value) {
+    sqlite3_bind_int64(handle_, ++bound_, signed_of(value));
+    return *this;
+  }
+  Statement& bind(std::int64_t value) {
+    sqlite3_bind_int64(handle_, ++bound_, value);
+    return *this;
+  }
+  Statement& bind(const std::string& value) {
+    sqlite3_bind_text64(handle_, ++bound_, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+    return *this;
+  }
+  Statement& bind_blob(const std::string& value) {
+    sqlite3_bind_blob64(handle_, ++bound_, value.data(), value.size(), SQLITE_TRANSIENT);
+    return *this;
+  }
+  Statement& bind(const Position& position) {
+    return bind(std::uint64_t{position.epoch}).bind(position.commit_end.value()).bind(position.ordinal);
+  }
+
+  /// True while there is a row.
+  bool step() {
+    const int result = sqlite3_step(handle_);
+    if (result == SQLITE_ROW) return true;
+    if (result != SQLITE_DONE) catalog_.fail("run");
+    return false;
+  }
+  void run() {
+    step();
+    sqlite3_reset(handle_);
+    bound_ = 0;
+  }
+  std::uint64_t number(int column) const { return unsigned_of(sqlite3_column_int64(handle_, column)); }
+  std::string text(int column) const {
+    const void* bytes = sqlite3_column_blob(handle_, column);
+    const int size = sqlite3_column_bytes(handle_, column);
+    if (bytes == nullptr) return {};
+    return {static_cast<const char*>(bytes), static_cast<std::size_t>(size)};
+  }
+  Position position(int column) const {
+    return {static_cast<std::uint32_t>(number(column)), Lsn(number(column + 1)), number(column + 2)};
+  }
+
+ private:
+  Catalog& catalog_;
+  sqlite3_stmt* handle_ = nullptr;
+  int bound_ = 0;
+};
+
+Catalog::Catalog(const std::filesystem::path& path, Access access) : path_(path) {
+  const int flags = access == Access::kWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE;
+  if (sqlite3_open_v2(path.c_str(), &db_, flags | SQLITE_OPEN_FULLMUTEX, nullptr) != SQLITE_OK) {
+    const std::string why = sqlite3_errmsg(db_);
+    sqlite3_close(db_);
+    throw BadConfigError("TR512", fmt::format("the catalog {} cannot be opened: {}", path.string(), why),
+                         "check that the state directory is there and writable");
+  }
+  try {
+    sqlite3_busy_timeout(db_, 10'000);
+    prepare_schema(access);
+  } catch (const Error&) {
+    sqlite3_close(db_);
+    throw;
+  }
+}
+
+Catalog::~Catalog() { sqlite3_close(db_); }
+
+void Catalog::prepare_schema(Access access) {
+  std::uint64_t version = 0;
+  std::uint64_t application = 0;
+  {
+    Statement statement(*this, "SELECT user_version, application_id FROM pragma_user_version, pragma_application_id");
+    if (statement.step()) {
+      version = statement.number(0);
+      application = statement.number(1);
+    }
+  }
+  if (application == kApplicationId && version > kSchemaVersion) {
+    throw BadConfigError("TR510",
+                         fmt::format("{} was written by a newer Tailrace (state version {})", path_.string(), version),
+                         fmt::format("use that version; this one knows state up to version {}", kSchemaVersion));
+  }
+  if (application != kApplicationId) {
+    Statement tables(*this, "SELECT count(*) FROM sqlite_schema");
+    const bool empty = tables.step() && tables.number(0) == 0;
+    if (!empty || access == Access::kRead) {
+      throw CorruptionError("TR515", fmt::format("{} is not a catalog of Tailrace", path_.string()),
+                            "name another state directory with --state");
+    }
+  }
+  if (access == Access::kRead) return;
+  execute("PRAGMA journal_mode = WAL");
+  execute("PRAGMA synchronous = FULL");
+  if (application == kApplicationId) return;
+  execute("BEGIN IMMEDIATE");
+  execute(kSchema);
+  execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion).c_str());
+  execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
+  execute("COMMIT");
+}
+
+void Catalog::execute(const char* sql) {
+  if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail("run");
+}
+
+void Catalog::fail(const char* doing) const {
+  const int code = sqlite3_errcode(db_);
+  const std::string what =
+      fmt::format("catalog {}: cannot {} a statement: {}", path_.string(), doing, sqlite3_errmsg(db_));
+  switch (code) {
+    case SQLITE_FULL:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: throw RetryError("TR516", what, "free space on the disk of the state directory");
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM: throw BadConfigError("TR512", what, "make the state directory writable");
+    default: throw CorruptionError("TR515", what, "restore the state directory, or move it away for a new copy");
+  }
+}
+
+std::optional<std::string> Catalog::load_facts() {
+  const std::lock_guard lock(mutex_);
+  Statement statement(*this, "SELECT facts FROM source");
+  if (!statement.step()) return std::nullopt;
+  return statement.text(0);
+}
+
+void Catalog::save_facts(const std::string& facts, const std::string& source_id) {
+  const std::lock_guard lock(mutex_);
+  Statement(*this, "INSERT OR REPLACE INTO source VALUES (1, ?, ?)").bind(facts).bind(source_id).run();
+}
+
+std::string Catalog::source_id() {
+  const std::lock_guard lock(mutex_);
+  Statement statement(*this, "SELECT source_id FROM source");
+  return statement.step() ? statement.text(0) : std::string();
+}
+
+void Catalog::set_text(const std::string& key, const std::string& text) {
+  const std::lock_guard lock(mutex_);
+  Statement(*this, "INSERT OR REPLACE INTO text VALUES (?, ?)").bind(key).bind(text).run();
+}
+
+std::string Catalog::text(const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  Statement statement(*this, "SELECT value FROM text WHERE key = ?");
+  statement.bind(key);
+  return statement.step() ? statement.text(0) : std::string();
+}
+
+void Catalog::record_sink(const SinkRecord& record) {
+  const std::lock_guard lock(mutex_);
+  const Cursor cursor = record.cursor.value_or(Cursor{});
+  const sinks::Counters& counters = record.counters;
+  Statement(*this, "INSERT OR REPLACE INTO sink VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      .bind(record.name)
+      .bind(record.kind)
+      .bind(record.display)
+      .bind(std::uint64_t{record.cursor ? 1U : 0U})
+      .bind(cursor.position)
+      .bind(cursor.seq.value())
+      .bind(cursor.commit_time.micros())
+      .bind(counters.received)
+      .bind(counters.applied)
+      .bind(counters.filtered)
+      .bind(counters.dead_lettered)
+      .bind(counters.held)
+      .run();
+}
+
+std::vector<SinkRecord> Catalog::sinks() {
+  const std::lock_guard lock(mutex_);
+  Statement statement(*this,
+                      "SELECT name, kind, display, has_cursor, epoch, commit_end, ordinal, seq, commit_time, received, "
+                      "applied, filtered, dead_lettered, held, "
+                      "(SELECT count(*) FROM dead_letter d WHERE d.sink = name) FROM sink ORDER BY name");
+  std::vector<SinkRecord> records;
+  while (statement.step()) {
+    SinkRecord record{.name = statement.text(0), .kind = statement.text(1), .display = statement.text(2)};
+    if (statement.number(3) != 0) {
+      record.cursor = Cursor{statement.position(4), Seq(statement.number(7)),
+                             PgTime(static_cast<std::int64_t>(statement.number(8)))};
+    }
+    record.counters = {statement.number(9), statement.number(10), statement.number(11), statement.number(12),
+                       statement.number(13)};
+    record.dead_letters = statement.number(14);
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
+void Catalog::keep_sinks(const std::vector<std::string>& names) {
+  for (const SinkRecord& record : sinks()) {
+    if (std::find(names.begin(), names.end(), record.name) != names.end()) continue;
+    const std::lock_guard lock(mutex_);
+    Statement(*this, "DELETE FROM dead_letter WHERE sink = ?").bind(record.name).run();
+    Statement(*this, "DELETE FROM sink WHERE name = ?").bind(record.name).run();
+  }
+}
+
+void Catalog::store_letters(const std::string& sink, const std::vector<sinks::DeadLetter>& letters) {
+  if (letters.empty()) return;
+  const std::lock_guard lock(mutex_);
+  execute("BEGIN IMMEDIATE");
+  try {
+    Statement statement(*this, "INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    for (const sinks::DeadLetter& letter : letters) {
+      statement.bind(sink)
+          .bind(letter.position)
+          .bind(letter.seq.value())
+          .bind(std::uint64_t{letter.xid.value()})
+          .bind(letter.schema)
+          .bind(letter.table)
+          .bind(letter.operation)
+          .bind(letter.reason)
+          .bind_blob(letter.row)
+          .run();
+    }
+    execute("COMMIT");
+  } catch (const Error&) {
+    sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+    throw;
+  }
+}
+
+void Catalog::remove_letters_above(const std::string& sink, const std::optional<Cursor>& cursor,
+                                   const std::vector<std::string>& copied) {
+  const std::lock_guard lock(mutex_);
+  if (cursor) {
+    // A cursor's ordinal is one past the last change done, so a letter at the cursor itself lies above it.
+    Statement(*this, "DELETE FROM dead_letter WHERE sink = ? AND (epoch, commit_end, ordinal) >= (?, ?, ?)")
+        .bind(sink)
+        .bind(cursor->position)
+        .run();
+    return;
+  }
+  const std::string kept = nlohmann::json(copied).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  Statement(*this,
+            "DELETE FROM dead_letter WHERE sink = ? AND table_schema || '.' || table_name NOT IN "
+            "(SELECT value FROM json_each(?))")
+      .bind(sink)
+      .bind(kept)
+      .run();
+}
+
+std::vector<sinks::DeadLetter> Catalog::letters(const std::string& sink) {
+  const std::lock_guard lock(mutex_);
+  Statement statement(*this,
+                      "SELECT epoch, commit_end, ordinal, seq, xid, table_schema, table_name, operation, reason, row "
+                      "FROM dead_letter WHERE sink = ? ORDER BY epoch, commit_end, ordinal");
+  statement.bind(sink);
+  std::vector<sinks::DeadLetter> letters;
+  while (statement.step()) {
+    letters.push_back({statement.position(0), Seq(statement.number(3)),
+                       Xid(static_cast<std::uint32_t>(statement.number(4))), statement.text(5), statement.text(6),
+                       statement.text(7), statement.text(8), statement.text(9)});
+  }
+  return letters;
+}
+
+std::uint64_t Catalog::count_letters(const std::string& sink) {
+  const std::lock_guard lock(mutex_);
+  Statement statement(*this, "SELECT count(*) FROM dead_letter WHERE sink = ?");
+  statement.bind(sink);
+  return statement.step() ? statement.number(0) : 0;
+}
+
+}  // namespace tailrace::pipeline

@@ -1,0 +1,163 @@
+#include "pipeline/control_server.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/log.h"
+#include "pipeline/control_protocol.h"
+#include "pipeline/control_socket.h"
+
+namespace tailrace::pipeline {
+namespace {
+
+using Json = nlohmann::json;
+using std::chrono::milliseconds;
+
+constexpr std::size_t kMostClients = 64;
+constexpr std::size_t kPiece = 64U << 10;
+/// A client that takes nothing for so long is let go.
+constexpr timeval kSendLimit{30, 0};
+
+std::string text_of(const Json& request, const char* key) {
+  const auto found = request.find(key);
+  return found != request.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+milliseconds timeout_of(const Json& request) {
+  const auto found = request.find("timeout_ms");
+  if (found == request.end() || !found->is_number_integer()) return milliseconds(30'000);
+  return milliseconds(std::clamp<std::int64_t>(found->get<std::int64_t>(), 0, 86'400'000));
+}
+
+}  // namespace
+
+ControlServer::ControlServer(Pipeline& pipeline, std::function<void()> on_stop)
+    : pipeline_(pipeline), on_stop_(std::move(on_stop)), path_(pipeline.paths().control()) {
+  listener_ = listen_on(path_);
+  acceptor_ = std::jthread([this](std::stop_token stop) { accept_clients(std::move(stop)); });
+}
+
+ControlServer::~ControlServer() {
+  acceptor_.request_stop();
+  acceptor_.join();
+  for (Client& client : clients_) {
+    client.thread.request_stop();
+    ::shutdown(client.socket.get(), SHUT_RDWR);
+  }
+  clients_.clear();
+  std::error_code ignored;
+  std::filesystem::remove(path_, ignored);
+}
+
+void ControlServer::accept_clients(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    pollfd poll{listener_.get(), POLLIN, 0};
+    const int ready = ::poll(&poll, 1, 100);
+    remove_finished();
+    if (ready <= 0) continue;
+    UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!socket) continue;
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &kSendLimit, sizeof(kSendLimit));
+    if (clients_.size() >= kMostClients) {
+      const RetryError busy("TR517", "too many commands talk to this pipeline", "try again in a moment");
+      LineChannel(socket.get()).write(error_line(busy));
+      continue;
+    }
+    Client& client = clients_.emplace_back();
+    client.socket = std::move(socket);
+    client.thread = std::jthread([this, &client](std::stop_token client_stop) {
+      serve(client, std::move(client_stop));
+      client.done = true;
+    });
+  }
+}
+
+void ControlServer::remove_finished() {
+  clients_.remove_if([](const Client& client) { return client.done.load(); });
+}
+
+void ControlServer::serve(Client& client, std::stop_token stop) {
+  LineChannel channel(client.socket.get());
+  while (const std::optional<std::string> line = channel.read(stop)) {
+    try {
+      const Json request = Json::parse(*line, nullptr, false);
+      if (!request.is_object()) throw BadConfigError("TR518", "not a JSON object", "one request a line");
+      answer(client, request, stop);
+    } catch (const Error& error) {
+      if (!channel.write(error_line(error))) return;
+    } catch (const std::exception& error) {
+      if (!channel.write(error_line(DefectError(error.what())))) return;
+    }
+  }
+}
+
+void ControlServer::answer(Client& client, const Json& request, std::stop_token stop) {
+  LineChannel channel(client.socket.get());
+  const std::string what = text_of(request, "do");
+  if (what == "status") {
+    channel.write(done_line({{"status", to_json(pipeline_.status())}}));
+  } else if (what == "wait") {
+    const std::string text = text_of(request, "lsn");
+    const std::optional<Lsn> lsn = Lsn::parse(text);
+    if (!text.empty() && !lsn) throw BadConfigError("TR202", "this is no LSN", "write it as 0/16B3748");
+    const Lsn reached = pipeline_.wait(lsn, text_of(request, "sink"), timeout_of(request), stop);
+    channel.write(done_line({{"lsn", reached.str()}}));
+  } else if (what == "query") {
+    answer_query(client, request, stop);
+  } else if (what == "lend") {
+    answer_lend(client, request, stop);
+  } else if (what == "stop") {
+    channel.write(done_line(Json::object()));
+    on_stop_();
+  } else {
+    throw BadConfigError("TR518", "an unknown request", "use the same version of Tailrace on both sides");
+  }
+}
+
+void ControlServer::answer_query(Client& client, const Json& request, std::stop_token stop) {
+  LineChannel channel(client.socket.get());
+  QueryRequest query;
+  query.sql = text_of(request, "sql");
+  query.as_of = text_of(request, "as_of");
+  query.format = parse_format(text_of(request, "format"));
+  const SinkSetup& sink = pipeline_.queryable(text_of(request, "sink"));
+  // A query may think for long without a word: whoever asked may be gone meanwhile.
+  std::stop_source unwanted;
+  const std::stop_callback on_stop(stop, [&unwanted] { unwanted.request_stop(); });
+  const std::jthread watcher([&channel, &unwanted](std::stop_token done) {
+    while (!done.stop_requested() && !unwanted.stop_requested()) {
+      if (channel.hung_up(milliseconds(100))) unwanted.request_stop();
+    }
+  });
+  std::string waiting;
+  const auto send = [&channel, &waiting] {
+    if (!waiting.empty() && !(channel.write(piece_line(waiting.size())) && channel.write_bytes(waiting))) {
+      throw RetryError("TR519", "the asking command is gone", "ask again");
+    }
+    waiting.clear();
+  };
+  const auto take = [&waiting, &send](std::string_view piece) {
+    waiting += piece;
+    if (waiting.size() >= kPiece) send();
+  };
+  sink.query(query, take, unwanted.get_token());
+  send();
+  channel.write(done_line(Json::object()));
+}
+
+void ControlServer::answer_lend(Client& client, const Json& request, std::stop_token stop) {
+  LineChannel channel(client.socket.get());
+  const SinkSetup& sink = pipeline_.lend(text_of(request, "sink"), timeout_of(request));
+  bool there = channel.write(done_line({{"sink", sink.name}, {"target", sink.display}}));
+  while (there && !stop.stop_requested()) there = !channel.hung_up(milliseconds(100));
+  pipeline_.give_back(sink.name);
+}
+
+}  // namespace tailrace::pipeline

@@ -1,0 +1,375 @@
+#include "pipeline/pipeline.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/crash_point.h"
+#include "base/log.h"
+
+namespace tailrace::pipeline {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kTick{100};
+constexpr milliseconds kRetentionEvery{1000};
+constexpr milliseconds kRememberEvery{5000};
+constexpr milliseconds kPrepareRetry{2000};
+constexpr const char* kLogBegins = "log_begins";
+
+}  // namespace
+
+Pipeline::Pipeline(PipelineSpec spec, const RunOptions& options)
+    : spec_(std::move(spec)),
+      options_(options),
+      memory_(split_memory(spec_.memory, spec_.sinks.size())),
+      directory_(spec_.state),
+      catalog_(std::make_unique<Catalog>(directory_.paths().catalog(), Catalog::Access::kWrite)) {
+  std::vector<std::string> names;
+  for (const SinkSetup& sink : spec_.sinks) names.push_back(sink.name);
+  catalog_->keep_sinks(names);
+  catalog_->set_text("name", spec_.name);
+  catalog_->set_text("source", spec_.source.display);
+  catalog_->set_text("slot", spec_.source.slot);
+  catalog_->set_text("publication", spec_.source.publication);
+
+  journal::Options log;
+  log.directory = directory_.paths().journal();
+  log.spill_directory = directory_.paths().spill();
+  log.max_bytes = spec_.log.max_size;
+  log.segment_bytes = bound_or_tested("SEGMENT_BYTES", log.segment_bytes);
+  log.ring_bytes = bound_or_tested("RING_BYTES", memory_.ring);
+  log.spill_memory = bound_or_tested("SPILL_BYTES", memory_.spills);
+  for (const SinkRecord& sink : catalog_->sinks()) {
+    if (!sink.cursor) continue;
+    log.known_durable = std::max(log.known_durable.value_or(Position{}), sink.cursor->position);
+    log.seq_floor = std::max(log.seq_floor, sink.cursor->seq);
+  }
+  journal_ = journal::Journal::open(log);
+  if (const std::string begins = catalog_->text(kLogBegins); !begins.empty()) {
+    log_begins_ = Lsn::parse(begins).value_or(Lsn());
+    prepared_ = true;
+  }
+  source_ = spec_.source.make(*catalog_, *journal_);
+  if (!prepared_) check_targets();
+
+  RunnerSettings runner = options_.runner;
+  runner.batch.max_bytes = memory_.batch;
+  runner.batch.max_changes = bound_or_tested("BATCH_CHANGES", runner.batch.max_changes);
+  for (const SinkSetup& sink : spec_.sinks) {
+    RunnerHost& host = *this;
+    runners_.push_back(std::make_unique<SinkRunner>(sink, host, *journal_, *catalog_, runner));
+  }
+  last_retention_ = last_remembered_ = source_caught_up_at_ = SteadyClock::now();
+}
+
+void Pipeline::check_targets() const {
+  for (const SinkSetup& sink : spec_.sinks) {
+    if (sink.check) sink.check();
+  }
+}
+
+Pipeline::~Pipeline() {
+  source_thread_.request_stop();
+  for (const auto& runner : runners_) runner->stop();
+}
+
+void Pipeline::run(std::stop_token stop, const std::function<void()>& tick) {
+  source_thread_ = std::jthread([this](std::stop_token source_stop) { run_source(std::move(source_stop)); });
+  for (const auto& runner : runners_) runner->start();
+  look_after(stop, tick);
+  drain();
+  throw_failures();
+}
+
+void Pipeline::run_source(std::stop_token stop) {
+  std::exception_ptr failure;
+  std::string text;
+  try {
+    prepare_source(stop);
+    if (!stop.stop_requested()) {
+      release_unused_snapshot(stop);
+      source_->stream(stop);
+    }
+  } catch (const Error& error) {
+    failure = std::current_exception();
+    text = fmt::format("{} {}", error.code(), error.what());
+  } catch (const std::exception& error) {
+    failure = std::make_exception_ptr(DefectError(error.what()));
+    text = error.what();
+  }
+  // Whoever runs the pipeline shows the failure itself.
+  if (failure) log::info("source.failed", "{}", text);
+  const std::lock_guard lock(mutex_);
+  source_failure_ = failure;
+  source_error_ = text;
+  source_ended_ = true;
+  changed_.notify_all();
+}
+
+void Pipeline::prepare_source(std::stop_token stop) {
+  const auto try_later = [&](const Error& error) {
+    log::warn("source.retry", "{}", error.what());
+    std::unique_lock lock(mutex_);
+    source_error_ = fmt::format("{} {}", error.code(), error.what());
+    changed_.wait_for(lock, stop, kPrepareRetry, [] { return false; });
+  };
+  while (!stop.stop_requested()) {
+    try {
+      source_->prepare(stop);
+      break;
+    } catch (const ReconnectError& error) {
+      try_later(error);
+    } catch (const RetryError& error) {
+      // A database that was never reached is more likely named wrongly than down.
+      if (!catalog_->load_facts()) throw;
+      try_later(error);
+    }
+  }
+  if (stop.stop_requested()) return;
+  Lsn begins;
+  {
+    const std::lock_guard lock(mutex_);
+    begins = prepared_ ? log_begins_ : journal_->end().commit_end;
+  }
+  catalog_->set_text(kLogBegins, begins.str());
+  const std::lock_guard lock(mutex_);
+  log_begins_ = begins;
+  prepared_ = true;
+  copyable_ = true;
+  source_error_.clear();
+  changed_.notify_all();
+}
+
+void Pipeline::release_unused_snapshot(std::stop_token stop) {
+  if (!runners_.empty()) return;
+  // Without a sink nobody copies; the slot's snapshot would hold back the source's vacuum for nothing.
+  const std::lock_guard lock(copy_mutex_);
+  source_->begin_copy(stop, {});
+}
+
+bool Pipeline::wait_prepared(std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait(lock, stop, [this] { return prepared_; });
+}
+
+std::unique_ptr<sinks::Sink> Pipeline::make_sink(const SinkSetup& setup) {
+  return setup.make({.pipeline = spec_.name, .source_id = catalog_->source_id(), .memory = memory_.sink});
+}
+
+std::unique_ptr<sources::Copy> Pipeline::begin_copy(std::stop_token stop) {
+  {
+    std::unique_lock lock(mutex_);
+    if (!changed_.wait(lock, stop, [this] { return copyable_; })) return nullptr;
+  }
+  const std::lock_guard lock(copy_mutex_);
+  if (stop.stop_requested()) return nullptr;
+  return source_->begin_copy(stop, {});
+}
+
+bool Pipeline::prepared() const {
+  const std::lock_guard lock(mutex_);
+  return prepared_;
+}
+
+Lsn Pipeline::log_begins() const {
+  const std::lock_guard lock(mutex_);
+  return log_begins_;
+}
+
+void Pipeline::sink_moved() {
+  const std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
+void Pipeline::look_after(std::stop_token stop, const std::function<void()>& tick) {
+  while (!stop.stop_requested()) {
+    tick();
+    keep_house();
+    if (sinks_ended()) return;
+    if (options_.until_caught_up && caught_up()) return;
+    std::unique_lock lock(mutex_);
+    if (source_ended_) return;
+    changed_.wait_for(lock, stop, kTick, [this] { return source_ended_; });
+  }
+}
+
+void Pipeline::keep_house() {
+  try {
+    update_retention();
+    remember_status();
+  } catch (const RetryError& error) {
+    log::warn("pipeline.retry", "{}", error.what());
+  }
+}
+
+void Pipeline::update_retention() {
+  const auto now = SteadyClock::now();
+  if (now - last_retention_ < kRetentionEvery) return;
+  last_retention_ = now;
+  Position oldest = journal_->stat().durable.position;
+  for (const auto& runner : runners_) {
+    const std::optional<Position> needed = runner->needed();
+    if (!needed) return;
+    oldest = std::min(oldest, *needed);
+  }
+  journal_->set_retention(oldest, std::chrono::duration_cast<std::chrono::seconds>(spec_.log.keep));
+}
+
+void Pipeline::remember_status() {
+  const auto now = SteadyClock::now();
+  if (now - last_remembered_ < kRememberEvery) return;
+  last_remembered_ = now;
+  catalog_->set_text("status", to_json(status()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+bool Pipeline::caught_up() {
+  if (!target_) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!copyable_) return false;
+    }
+    try {
+      target_ = source_->request_current_end();
+    } catch (const RetryError& error) {
+      log::warn("source.retry", "{}", error.what());
+      return false;
+    } catch (const ReconnectError& error) {
+      log::warn("source.retry", "{}", error.what());
+      return false;
+    }
+  }
+  return reached(*target_, "");
+}
+
+bool Pipeline::reached(Lsn target, const std::string& sink) const {
+  if (runners_.empty()) return journal_->stat().durable.position.commit_end >= target;
+  return std::all_of(runners_.begin(), runners_.end(), [&](const auto& runner) {
+    if (!sink.empty() && runner->setup().name != sink) return true;
+    return runner->reached().commit_end >= target;
+  });
+}
+
+void Pipeline::drain() {
+  const auto deadline = SteadyClock::now() + options_.drain_limit;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  source_thread_.request_stop();
+  source_thread_.join();
+  for (const auto& runner : runners_) runner->drain(deadline);
+  for (const auto& runner : runners_) runner->join();
+  last_retention_ = last_remembered_ = {};
+  keep_house();
+}
+
+void Pipeline::throw_failures() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (source_failure_) std::rethrow_exception(source_failure_);
+  }
+  if (!runners_.empty() &&
+      std::all_of(runners_.begin(), runners_.end(), [](const auto& runner) { return runner->failure() != nullptr; })) {
+    std::rethrow_exception(runners_.front()->failure());
+  }
+}
+
+bool Pipeline::sinks_ended() const {
+  return !runners_.empty() &&
+         std::all_of(runners_.begin(), runners_.end(), [](const auto& runner) { return runner->ended(); });
+}
+
+Lsn Pipeline::wait(std::optional<Lsn> lsn, const std::string& sink, milliseconds timeout, std::stop_token stop) {
+  const auto deadline = SteadyClock::now() + timeout;
+  if (!sink.empty()) runner(sink);
+  const Lsn target = lsn ? *lsn : source_->request_current_end();
+  while (!reached(target, sink)) {
+    for (const auto& candidate : runners_) {
+      const bool meant = sink.empty() || candidate->setup().name == sink;
+      if (meant && candidate->failure()) std::rethrow_exception(candidate->failure());
+    }
+    std::unique_lock lock(mutex_);
+    if (SteadyClock::now() >= deadline || stopping_ || stop.stop_requested()) {
+      throw TimeoutError("TR221", fmt::format("not every sink has reached {} in time", target.str()),
+                         "look at `tailrace status`, or wait longer with --timeout");
+    }
+    changed_.wait_for(lock, stop, milliseconds(20), [] { return false; });
+  }
+  return target;
+}
+
+SinkRunner& Pipeline::runner(const std::string& sink) const {
+  for (const auto& candidate : runners_) {
+    if (candidate->setup().name == sink) return *candidate;
+  }
+  throw BadConfigError("TR513", fmt::format("{} has no sink `{}`", spec_.name, sink), "look at `tailrace status`");
+}
+
+const SinkSetup& Pipeline::queryable(const std::string& sink) const { return queryable_sink(spec_, sink); }
+
+const SinkSetup& Pipeline::lend(const std::string& sink, milliseconds timeout) {
+  const SinkSetup& setup = queryable(sink);
+  runner(setup.name).lend(timeout);
+  return setup;
+}
+
+void Pipeline::give_back(const std::string& sink) { runner(sink).give_back(); }
+
+PipelineStatus Pipeline::status() const {
+  PipelineStatus status;
+  status.name = spec_.name;
+  status.source = source_->status();
+  const journal::JournalStat log = journal_->stat();
+  status.log_durable = log.durable.position.commit_end;
+  status.log_oldest = log.start.position.commit_end;
+  status.log_bytes = log.bytes;
+  double share = 0;
+  for (const auto& runner : runners_) {
+    status.sinks.push_back(runner->status());
+    for (const CopyStatus& table : runner->copies().look()) {
+      ++status.snapshot.tables_total;
+      status.snapshot.tables_done += table.done ? 1U : 0U;
+      status.snapshot.rows += table.rows;
+      share += table.fraction;
+      status.snapshot.tables.push_back(table);
+    }
+    for (const sinks::SinkProblem& problem : runner->problems()) {
+      status.problems.push_back({problem.code, problem.table + ": " + problem.what, problem.remedy});
+    }
+  }
+  const auto total = static_cast<double>(status.snapshot.tables_total);
+  status.snapshot.percent = status.snapshot.tables_total == 0 ? 100 : 100 * share / total;
+  for (const sources::SourceProblem& problem : status.source.problems) {
+    status.problems.push_back({problem.code, problem.what, problem.remedy});
+  }
+  status.state = overall_state(status);
+  const std::lock_guard lock(mutex_);
+  const auto now = SteadyClock::now();
+  if (status.source.lag_bytes == 0) source_caught_up_at_ = now;
+  status.source_lag_seconds = std::chrono::duration<double>(now - source_caught_up_at_).count();
+  return status;
+}
+
+std::string Pipeline::overall_state(const PipelineStatus& status) const {
+  const auto any = [&status](const char* state) {
+    return std::any_of(status.sinks.begin(), status.sinks.end(),
+                       [state](const SinkStatus& sink) { return sink.state == state; });
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    if (source_failure_) return "failed";
+    if (stopping_ && source_ended_) return "stopped";
+    if (!prepared_) return "snapshotting";
+  }
+  if (any("failed")) return "failed";
+  const bool copies =
+      std::any_of(runners_.begin(), runners_.end(), [](const auto& runner) { return !runner->needed(); });
+  return copies ? "snapshotting" : "streaming";
+}
+
+}  // namespace tailrace::pipeline

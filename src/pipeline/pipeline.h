@@ -1,0 +1,122 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "journal/journal.h"
+#include "pipeline/catalog.h"
+#include "pipeline/sink_runner.h"
+#include "pipeline/spec.h"
+#include "pipeline/state_directory.h"
+#include "pipeline/status.h"
+
+namespace tailrace::pipeline {
+
+struct RunOptions {
+  /// End once everything committed at the start is durable in every sink (in the log, where there is no sink).
+  bool until_caught_up = false;
+  /// How long draining may take after a stop request.
+  std::chrono::milliseconds drain_limit{20'000};
+  RunnerSettings runner;
+};
+
+/// A running pipeline: one source thread, one runner per sink, and the log between them. Owns its state directory.
+/// Made and run by one thread; status(), wait() and the like may be called from any other meanwhile.
+class Pipeline final : private RunnerHost {
+ public:
+  /// Takes the state directory, opens catalog and journal. Throws BadConfigError (in use, newer, unusable) and
+  /// CorruptionError.
+  Pipeline(PipelineSpec spec, const RunOptions& options);
+  ~Pipeline() override;
+  Pipeline(const Pipeline&) = delete;
+  Pipeline& operator=(const Pipeline&) = delete;
+
+  /// Runs until stopped, then drains; or until caught up. Throws what made it end before: the source's refusal, a
+  /// damaged log, or the failure of the last sink that lived. `tick` is called several times a second.
+  void run(std::stop_token stop, const std::function<void()>& tick);
+
+  /// Whether the source was ever prepared, and so slot and publication are made.
+  bool prepared() const;
+  PipelineStatus status() const;
+  const PipelineSpec& spec() const { return spec_; }
+  const StatePaths& paths() const { return directory_.paths(); }
+
+  /// Returns once every sink (or `sink` alone) holds durably and visibly everything committed at the source by now, or
+  /// up to `lsn`. Throws TimeoutError TR221, BadConfigError TR513 for an unknown sink, and a failed sink's error.
+  Lsn wait(std::optional<Lsn> lsn, const std::string& sink, std::chrono::milliseconds timeout, std::stop_token stop);
+
+  /// See SinkRunner::lend. `sink` empty: the only one that can be lent. Gives what was lent.
+  const SinkSetup& lend(const std::string& sink, std::chrono::milliseconds timeout);
+  void give_back(const std::string& sink);
+
+  /// The only sink that answers SQL, or the one named. Throws BadConfigError TR513.
+  const SinkSetup& queryable(const std::string& sink) const;
+
+ private:
+  bool wait_prepared(std::stop_token stop) override;
+  std::unique_ptr<sinks::Sink> make_sink(const SinkSetup& setup) override;
+  std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop) override;
+  Lsn log_begins() const override;
+  void sink_moved() override;
+
+  /// Before anything is made at the source: a target that cannot be used is better known first.
+  void check_targets() const;
+  void run_source(std::stop_token stop);
+  void prepare_source(std::stop_token stop);
+  void release_unused_snapshot(std::stop_token stop);
+  void look_after(std::stop_token stop, const std::function<void()>& tick);
+  void keep_house();
+  void update_retention();
+  void remember_status();
+  bool caught_up();
+  void drain();
+  void throw_failures();
+  bool sinks_ended() const;
+  bool reached(Lsn target, const std::string& sink) const;
+  SinkRunner& runner(const std::string& sink) const;
+  std::string overall_state(const PipelineStatus& status) const;
+
+  // Constant after construction.
+  const PipelineSpec spec_;
+  const RunOptions options_;
+  const MemorySplit memory_;
+  StateDirectory directory_;
+
+  // Synchronise themselves.
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<journal::Journal> journal_;
+  std::unique_ptr<sources::Source> source_;
+  std::vector<std::unique_ptr<SinkRunner>> runners_;
+  std::mutex copy_mutex_;
+
+  // Of the running thread.
+  SteadyClock::time_point last_retention_;
+  SteadyClock::time_point last_remembered_;
+  std::optional<Lsn> target_;
+
+  mutable std::mutex mutex_;
+  mutable std::condition_variable_any changed_;
+  // Guarded by mutex_.
+  bool prepared_ = false;
+  bool copyable_ = false;
+  Lsn log_begins_;
+  bool source_ended_ = false;
+  std::exception_ptr source_failure_;
+  std::string source_error_;
+  mutable SteadyClock::time_point source_caught_up_at_;
+  bool stopping_ = false;
+
+  std::jthread source_thread_;
+};
+
+}  // namespace tailrace::pipeline

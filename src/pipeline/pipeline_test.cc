@@ -1,0 +1,288 @@
+#include "pipeline/pipeline.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "pipeline/control_client.h"
+#include "pipeline/control_server.h"
+#include "pipeline/test_parts.h"
+
+namespace tailrace::pipeline {
+namespace {
+
+using std::chrono_literals::operator""ms;
+using std::chrono_literals::operator""s;
+using test::eventually;
+using test::MemoryServer;
+using test::MemoryTarget;
+
+using Rows = std::vector<std::string>;
+
+/// A server, a target and a state directory that outlive the pipelines run over them.
+class PipelineTest : public ::testing::Test {
+ protected:
+  PipelineSpec spec() {
+    PipelineSpec spec;
+    spec.name = "shop";
+    spec.state = directory_.path() / "shop";
+    spec.source = test::memory_source(server_);
+    spec.sinks.push_back(test::memory_sink("target", target_));
+    spec.memory = 128ULL << 20;
+    return spec;
+  }
+  static RunOptions quick() {
+    RunOptions options;
+    options.runner.first_retry = 5ms;
+    options.runner.longest_retry = 20ms;
+    options.runner.progress_every = 0ms;
+    return options;
+  }
+  static RunOptions until_caught_up() {
+    RunOptions options = quick();
+    options.until_caught_up = true;
+    return options;
+  }
+  void run_until_caught_up() {
+    Pipeline(spec(), until_caught_up()).run({}, [] {});
+  }
+
+  test::TemporaryDirectory directory_;
+  MemoryServer server_;
+  MemoryTarget target_;
+};
+
+/// A pipeline on a thread of its own; stops with the object.
+class Background {
+ public:
+  Background(PipelineSpec spec, const RunOptions& options) : pipeline_(std::move(spec), options) {
+    thread_ = std::thread([this] {
+      try {
+        pipeline_.run(stop_.get_token(), [] {});
+      } catch (const Error& error) {
+        code_ = error.code();
+      }
+    });
+  }
+  ~Background() { finish(); }
+  /// The code of the error it ended with; empty when it ended well.
+  std::string finish() {
+    stop_.request_stop();
+    return join();
+  }
+  std::string join() {
+    if (thread_.joinable()) thread_.join();
+    return code_;
+  }
+  Pipeline& operator*() { return pipeline_; }
+  Pipeline* operator->() { return &pipeline_; }
+
+ private:
+  Pipeline pipeline_;
+  std::stop_source stop_;
+  std::string code_;
+  std::thread thread_;
+};
+
+TEST_F(PipelineTest, CopiesThenFollowsAndGoesOnWhereItWas) {
+  server_.rows_at_start = {"old1", "old2"};
+  server_.commit("a");
+  run_until_caught_up();
+  EXPECT_EQ(target_.look(), (Rows{"old1", "old2", "a"}));
+  server_.commit("b");
+  server_.commit("c");
+  run_until_caught_up();
+  EXPECT_EQ(target_.look(), (Rows{"old1", "old2", "a", "b", "c"}));
+  EXPECT_EQ(target_.counters.received, 3U);
+  EXPECT_EQ(target_.counters.applied, 3U);
+}
+
+TEST_F(PipelineTest, AReplacedTargetIsCopiedAnewBeforeItCountsAsCaughtUp) {
+  server_.rows_at_start = {"old"};
+  server_.commit("a");
+  run_until_caught_up();
+  target_.cursor.reset();
+  target_.copied.clear();
+  target_.rows.clear();
+  run_until_caught_up();
+  EXPECT_EQ(target_.look(), (Rows{"old", "a"}));
+}
+
+TEST_F(PipelineTest, AStopRequestDrainsWhatIsJournaled) {
+  Background running(spec(), quick());
+  server_.commit("first");
+  ASSERT_TRUE(eventually([this] { return target_.look() == Rows{"first"}; }));
+  for (int i = 1; i < 200; ++i) server_.commit(std::to_string(i));
+  EXPECT_EQ(running.finish(), "");
+  EXPECT_EQ(target_.look().size(), 200U);
+  EXPECT_EQ(running->status().state, "stopped");
+}
+
+TEST_F(PipelineTest, ABusyTargetIsTriedAgainAndNothingIsDoubled) {
+  std::atomic<int> refusals{0};
+  target_.fate = [&refusals](const std::string& step) {
+    if (step == "flush" && refusals++ < 3) throw RetryError("TR601", "busy", "");
+  };
+  for (int i = 0; i < 20; ++i) server_.commit(std::to_string(i));
+  run_until_caught_up();
+  EXPECT_EQ(target_.look().size(), 20U);
+  EXPECT_GE(refusals.load(), 3);
+  EXPECT_EQ(target_.counters.applied, 20U);
+}
+
+TEST_F(PipelineTest, ARefusingTargetFailsWithItsCursorKept) {
+  server_.commit("a");
+  run_until_caught_up();
+  const auto cursor = target_.cursor;
+  target_.fate = [](const std::string& step) {
+    if (step == "apply") throw RefusedError("TR602", "not ours", "");
+  };
+  server_.commit("b");
+  Background running(spec(), quick());
+  EXPECT_EQ(running.join(), "TR602");
+  EXPECT_EQ(target_.cursor, cursor);
+}
+
+TEST_F(PipelineTest, OneFailedSinkDoesNotStopTheOthers) {
+  MemoryTarget broken;
+  broken.fate = [](const std::string& step) {
+    if (step == "open") throw CorruptionError("TR603", "damaged", "");
+  };
+  PipelineSpec two = spec();
+  two.sinks.push_back(test::memory_sink("broken", broken));
+  Background running(std::move(two), quick());
+  server_.commit("a");
+  EXPECT_TRUE(eventually([this] { return target_.look() == Rows{"a"}; }));
+  EXPECT_EQ(running->status().state, "failed");
+  EXPECT_EQ(running.finish(), "");
+}
+
+TEST_F(PipelineTest, DeadLettersAreStoredBeforeTheCursorAndCountersAddUp) {
+  std::vector<std::uint64_t> letters_at_flush;
+  target_.fate = [&](const std::string& step) {
+    if (step != "flush") return;
+    Catalog look(directory_.path() / "shop" / "catalog.sqlite", Catalog::Access::kRead);
+    letters_at_flush.push_back(look.count_letters("target"));
+  };
+  server_.commit("bad");
+  run_until_caught_up();
+  ASSERT_FALSE(letters_at_flush.empty());
+  EXPECT_EQ(letters_at_flush.back(), 1U);
+  EXPECT_EQ(target_.counters.received, target_.counters.applied + target_.counters.dead_lettered);
+}
+
+TEST_F(PipelineTest, LettersOfARangeThatIsDoneAgainAreNotDoubled) {
+  server_.commit("bad");
+  std::atomic<int> crashes{0};
+  target_.fate = [&crashes](const std::string& step) {
+    if (step == "flush" && crashes++ == 0) throw RetryError("TR601", "lost", "");
+  };
+  run_until_caught_up();
+  Catalog look(directory_.path() / "shop" / "catalog.sqlite", Catalog::Access::kRead);
+  EXPECT_EQ(look.count_letters("target"), 1U);
+  EXPECT_EQ(target_.counters.dead_lettered, 1U);
+}
+
+TEST_F(PipelineTest, WithoutSinksCaughtUpMeansDurableInTheLog) {
+  PipelineSpec none = spec();
+  none.sinks.clear();
+  server_.commit("a");
+  Pipeline pipeline(std::move(none), until_caught_up());
+  pipeline.run({}, [] {});
+  EXPECT_EQ(pipeline.status().log_durable, MemoryServer::end_of(0));
+}
+
+TEST_F(PipelineTest, ASourceThatWasNeverReachedEndsTheRun) {
+  server_.prepare_fate = [] { throw RetryError("TR101", "no route", ""); };
+  Background running(spec(), quick());
+  EXPECT_EQ(running.join(), "TR101");
+}
+
+TEST_F(PipelineTest, ARefusingSourceEndsTheRunAfterDraining) {
+  server_.commit("a");
+  run_until_caught_up();
+  server_.stream_fate = [] { throw RefusedError("TR150", "the slot is lost", ""); };
+  Background running(spec(), quick());
+  EXPECT_EQ(running.join(), "TR150");
+}
+
+TEST_F(PipelineTest, ATargetOlderThanTheLogIsRefused) {
+  target_.cursor = Cursor{{1, Lsn(500), 0}, Seq(500), PgTime(0)};
+  Background running(spec(), quick());
+  EXPECT_EQ(running.join(), "TR690");
+}
+
+TEST_F(PipelineTest, WaitReturnsWhenTheSinkHasWhatWasCommitted) {
+  Background running(spec(), quick());
+  server_.commit("a");
+  EXPECT_EQ(running->wait(std::nullopt, "", 5s, {}), MemoryServer::end_of(0));
+  EXPECT_EQ(target_.look(), Rows{"a"});
+  EXPECT_THROW(running->wait(Lsn(1U << 30), "target", 30ms, {}), TimeoutError);
+  EXPECT_THROW(running->wait(std::nullopt, "nobody", 1s, {}), BadConfigError);
+}
+
+TEST_F(PipelineTest, AnIdleTargetIsReleasedAndTakenBack) {
+  PipelineSpec releasing = spec();
+  releasing.sinks[0].release_when_idle = 30ms;
+  Background running(std::move(releasing), quick());
+  server_.commit("a");
+  EXPECT_TRUE(eventually([this] { return target_.did("release"); }));
+  EXPECT_TRUE(eventually([&] { return running->status().sinks[0].state == "released"; }));
+  server_.commit("b");
+  EXPECT_TRUE(eventually([this] { return target_.look() == (Rows{"a", "b"}); }));
+}
+
+TEST_F(PipelineTest, ALentTargetIsLeftAloneUntilItComesBack) {
+  PipelineSpec lending = spec();
+  lending.sinks[0].query = [](const QueryRequest&, const QueryOutput&, std::stop_token) {};
+  Background running(std::move(lending), quick());
+  server_.commit("a");
+  ASSERT_TRUE(eventually([this] { return target_.look() == Rows{"a"}; }));
+  EXPECT_EQ(running->lend("", 5s).name, "target");
+  EXPECT_THROW(running->lend("", 5s), RetryError);
+  server_.commit("b");
+  std::this_thread::sleep_for(100ms);
+  EXPECT_EQ(target_.look(), Rows{"a"});
+  running->give_back("target");
+  EXPECT_TRUE(eventually([this] { return target_.look() == (Rows{"a", "b"}); }));
+}
+
+TEST_F(PipelineTest, CommandsReachItThroughTheSocket) {
+  PipelineSpec answering = spec();
+  answering.sinks[0].query = [](const QueryRequest& request, const QueryOutput& output, std::stop_token) {
+    if (request.sql == "wrong") throw BadConfigError("TR612", "no such table", "");
+    output("one\n");
+    output("two\n" + std::string(200'000, '\0'));
+  };
+  Background running(std::move(answering), quick());
+  const StatePaths paths = running->paths();
+  std::atomic<bool> stopped = false;
+  {
+    ControlServer server(*running, [&stopped] { stopped = true; });
+    server_.commit("a");
+    auto client = ControlClient::connect(paths);
+    ASSERT_TRUE(client.has_value());
+    EXPECT_EQ(client->ask({{"do", "wait"}, {"timeout_ms", 5000}})["lsn"], MemoryServer::end_of(0).str());
+    EXPECT_EQ(client->ask({{"do", "status"}})["status"]["sinks"][0]["rows_applied"], 1);
+    std::string text;
+    client->ask({{"do", "query"}, {"sql", "x"}}, [&text](std::string_view piece) { text += piece; });
+    EXPECT_EQ(text, "one\ntwo\n" + std::string(200'000, '\0'));
+    EXPECT_THROW(client->ask({{"do", "query"}, {"sql", "wrong"}}), BadConfigError);
+    EXPECT_THROW(client->ask({{"do", "dance"}}), BadConfigError);
+    EXPECT_THROW(client->ask({{"do", "wait"}, {"lsn", "FFFF/0"}, {"timeout_ms", 10}}), TimeoutError);
+    EXPECT_THROW(client->ask({{"do", "wait"}, {"lsn", "here"}}), BadConfigError);
+    client->ask({{"do", "stop"}});
+    // The answer is sent first.
+    EXPECT_TRUE(eventually([&] { return stopped.load(); }));
+    {
+      auto borrower = ControlClient::connect(paths);
+      EXPECT_EQ(borrower->ask({{"do", "lend"}, {"timeout_ms", 5000}})["sink"], "target");
+      EXPECT_EQ(running->status().sinks[0].state, "lent");
+    }
+    EXPECT_TRUE(eventually([&] { return running->status().sinks[0].state == "streaming"; }));
+  }
+  EXPECT_FALSE(ControlClient::connect(paths).has_value());
+}
+
+}  // namespace
+}  // namespace tailrace::pipeline

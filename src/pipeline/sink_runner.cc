@@ -1,0 +1,416 @@
+#include "pipeline/sink_runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/crash_point.h"
+#include "base/log.h"
+
+namespace tailrace::pipeline {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// How long one look into the log waits; bounds how late a runner sees a request.
+constexpr milliseconds kLook{50};
+/// Upkeep waits until nothing has flowed for so long.
+constexpr milliseconds kQuiet{300};
+constexpr milliseconds kRecordEvery{1000};
+
+}  // namespace
+
+SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journal& journal, Catalog& catalog,
+                       const RunnerSettings& settings)
+    : setup_(setup),
+      host_(host),
+      journal_(journal),
+      catalog_(catalog),
+      settings_(settings),
+      next_retry_(settings.first_retry),
+      jitter_(static_cast<std::minstd_rand::result_type>(SteadyClock::now().time_since_epoch().count())),
+      copies_(setup.name) {
+  last_flow_ = last_flush_ = last_maintain_ = last_record_ = caught_up_at_ = SteadyClock::now();
+  for (const SinkRecord& record : catalog.sinks()) {
+    if (record.name != setup.name || !record.cursor) continue;
+    // Good for keeping the log, not for saying what the target holds: it may have been replaced meanwhile.
+    durable_ = record.cursor;
+    counters_ = record.counters;
+  }
+}
+
+SinkRunner::~SinkRunner() { stop(); }
+
+void SinkRunner::start() {
+  thread_ = std::jthread([this](std::stop_token stop) { run(std::move(stop)); });
+}
+
+void SinkRunner::drain(SteadyClock::time_point deadline) {
+  const std::lock_guard lock(mutex_);
+  drain_until_ = deadline;
+  // What waits for somebody else, or takes as long as it takes, is not worth waiting for.
+  if (state_ != State::kStreaming && state_ != State::kIdle && state_ != State::kReleased) thread_.request_stop();
+  changed_.notify_all();
+}
+
+void SinkRunner::stop() {
+  thread_.request_stop();
+  changed_.notify_all();
+}
+
+void SinkRunner::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+const char* SinkRunner::name_of(State state) {
+  switch (state) {
+    case State::kOpening: return "opening";
+    case State::kCopying: return "copying";
+    case State::kStreaming: return "streaming";
+    case State::kIdle: return "streaming";
+    case State::kReleased: return "released";
+    case State::kLent: return "lent";
+    case State::kRetrying: return "retrying";
+    case State::kFailed: return "failed";
+    case State::kStopped: return "stopped";
+  }
+  return "unknown";
+}
+
+void SinkRunner::run(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    try {
+      if (open(stop)) stream(stop);
+      break;
+    } catch (const RetryError& error) {
+      back_off(error, stop);
+    } catch (const ReconnectError& error) {
+      back_off(error, stop);
+    } catch (const Error& error) {
+      fail(std::current_exception(), fmt::format("{} {}", error.code(), error.what()));
+      break;
+    } catch (const std::exception& error) {
+      fail(std::make_exception_ptr(DefectError(error.what())), error.what());
+      break;
+    }
+    if (draining()) break;
+  }
+  reader_.reset();
+  sink_.reset();
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::kFailed) state_ = State::kStopped;
+  changed_.notify_all();
+  host_.sink_moved();
+}
+
+bool SinkRunner::open(std::stop_token stop) {
+  publish(State::kOpening);
+  reader_.reset();
+  pending_.reset();
+  unflushed_ = false;
+  if (!host_.wait_prepared(stop)) return false;
+  if (!sink_) sink_ = host_.make_sink(setup_);
+  const sinks::SinkState state = sink_->open();
+  TAILRACE_CRASH_POINT("sink_opened");
+  std::vector<std::string> copied;
+  for (const CopiedTable& table : state.copied) copied.push_back(table.relation->display_name());
+  catalog_.remove_letters_above(setup_.name, state.cursor, copied);
+  std::optional<Cursor> cursor = state.cursor;
+  if (!cursor) {
+    forget_cursor();
+    cursor = copy_tables(state, stop);
+  }
+  if (!cursor) return false;
+  if (cursor->position.commit_end < host_.log_begins() || cursor->position < journal_.start().position) {
+    throw RefusedError("TR690",
+                       fmt::format("the target {} ends at {}, but the log begins at {}", setup_.display,
+                                   cursor->position.commit_end.str(),
+                                   std::max(host_.log_begins(), journal_.start().position.commit_end).str()),
+                       "the changes between them are gone: move the target away and start again for a new copy");
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    durable_ = cursor;
+    counters_ = sink_->counters();
+    problems_ = sink_->problems();
+    last_error_.clear();
+    state_ = State::kStreaming;
+    reached_ = cursor->position;
+    reached_time_ = cursor->commit_time;
+  }
+  host_.sink_moved();
+  reader_ = journal_.reader(cursor);
+  released_ = false;
+  last_flow_ = last_flush_ = SteadyClock::now();
+  next_retry_ = settings_.first_retry;
+  record(true);
+  log::info("sink.opened", "{}: goes on at {}", setup_.name, cursor->position.str());
+  return true;
+}
+
+void SinkRunner::forget_cursor() {
+  const std::lock_guard lock(mutex_);
+  durable_.reset();
+  reached_ = {};
+}
+
+std::optional<Cursor> SinkRunner::copy_tables(const sinks::SinkState& state, std::stop_token stop) {
+  publish(State::kCopying);
+  if (draining()) return std::nullopt;
+  const std::unique_ptr<sources::Copy> copy = host_.begin_copy(stop);
+  const auto letters = [this] { store_letters(); };
+  if (!copy || !copy_missing_tables(*copy, *sink_, state.copied, copies_, letters, stop)) return std::nullopt;
+  // Nothing is trimmed while a sink has no cursor, so the log's first unit is still what it was when the copy began.
+  Cursor start = journal_.start();
+  if (start.position.commit_end < host_.log_begins()) {
+    start.position = {journal_.stat().durable.position.epoch, host_.log_begins(), 0};
+  }
+  sink_->finish_copies(start);
+  TAILRACE_CRASH_POINT("copies_finished");
+  log::info("copy.done", "{}: {} tables", setup_.name, copy->tables().size());
+  return start;
+}
+
+void SinkRunner::stream(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    if (lend_wanted() && !unflushed_) {
+      serve_lend(stop);
+      if (stop.stop_requested() || !open(stop)) return;
+    }
+    const ChangeBatchPtr batch = reader_->next(settings_.batch, stop, draining() ? milliseconds(0) : kLook);
+    if (batch) {
+      take(batch);
+    } else if (!idle(stop)) {
+      return;
+    }
+    const std::lock_guard lock(mutex_);
+    if (drain_until_ && SteadyClock::now() >= *drain_until_) {
+      log::warn("sink.drain", "{}: not everything could be applied in time; the log keeps it", setup_.name);
+      return;
+    }
+  }
+}
+
+void SinkRunner::take(const ChangeBatchPtr& batch) {
+  const auto now = SteadyClock::now();
+  if (batch->empty()) {
+    pending_ = batch;
+    publish_reached(batch->end);
+    if (!released_ && now - last_flush_ >= settings_.progress_every) apply(*batch);
+    return;
+  }
+  if (released_) {
+    // The new reader gives this batch again.
+    open({});
+    return;
+  }
+  publish(State::kStreaming);
+  apply(*batch);
+  last_flow_ = SteadyClock::now();
+  if (!unflushed_ && last_flow_ - last_maintain_ >= settings_.maintain_every) maintain();
+}
+
+void SinkRunner::apply(const ChangeBatch& batch) {
+  sink_->apply(batch);
+  unflushed_ = true;
+  TAILRACE_CRASH_POINT("batch_applied");
+  store_letters();
+  if (batch.ends_transaction()) flush();
+}
+
+void SinkRunner::store_letters() {
+  const std::vector<sinks::DeadLetter> letters = sink_->take_dead_letters();
+  if (letters.empty()) return;
+  catalog_.store_letters(setup_.name, letters);
+  TAILRACE_CRASH_POINT("letters_stored");
+  log::warn("sink.dead_letters", "{}: {} changes that the target cannot hold", setup_.name, letters.size());
+}
+
+void SinkRunner::flush() {
+  const Cursor cursor = sink_->flush();
+  TAILRACE_CRASH_POINT("batch_flushed");
+  unflushed_ = false;
+  unmaintained_ = true;
+  pending_.reset();
+  last_flush_ = SteadyClock::now();
+  {
+    const std::lock_guard lock(mutex_);
+    durable_ = cursor;
+    counters_ = sink_->counters();
+    problems_ = sink_->problems();
+    ++batches_;
+  }
+  publish_reached(cursor);
+  record(false);
+}
+
+bool SinkRunner::idle(std::stop_token stop) {
+  const auto now = SteadyClock::now();
+  {
+    const std::lock_guard lock(mutex_);
+    caught_up_at_ = now;
+  }
+  if (stop.stop_requested()) return false;
+  if (draining()) {
+    if (pending_ && !released_) apply(*pending_);
+    record(true);
+    return false;
+  }
+  if (released_ || unflushed_) return true;
+  publish(State::kIdle);
+  if (unmaintained_ && now - last_flow_ >= kQuiet) maintain();
+  if (setup_.release_when_idle && now - last_flow_ >= *setup_.release_when_idle) release(State::kReleased);
+  return true;
+}
+
+void SinkRunner::maintain() {
+  sink_->maintain();
+  unmaintained_ = false;
+  last_maintain_ = SteadyClock::now();
+}
+
+void SinkRunner::release(State state) {
+  if (!released_) sink_->release();
+  released_ = true;
+  log::info("sink.released", "{}: {} is free for others", setup_.name, setup_.display);
+  publish(state);
+}
+
+void SinkRunner::serve_lend(std::stop_token stop) {
+  if (!released_ && pending_) apply(*pending_);
+  release(State::kLent);
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, stop, [this] { return !lend_wanted_ || drain_until_.has_value(); });
+}
+
+void SinkRunner::lend(milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  if (lend_wanted_) {
+    throw RetryError("TR691", fmt::format("{} is lent already", setup_.name), "wait until it is given back");
+  }
+  lend_wanted_ = true;
+  const bool free = changed_.wait_for(lock, timeout, [this] {
+    return state_ == State::kLent || state_ == State::kFailed || state_ == State::kStopped;
+  });
+  if (free && state_ == State::kLent) return;
+  lend_wanted_ = false;
+  changed_.notify_all();
+  if (free) throw RetryError("TR691", fmt::format("{} is not running", setup_.name), "look at `tailrace status`");
+  throw TimeoutError("TR220", fmt::format("{} could not be freed in time (it is {})", setup_.name, name_of(state_)),
+                     "try again when the copy or the large transaction is done");
+}
+
+void SinkRunner::give_back() {
+  const std::lock_guard lock(mutex_);
+  lend_wanted_ = false;
+  changed_.notify_all();
+}
+
+void SinkRunner::back_off(const Error& error, std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  state_ = State::kRetrying;
+  const double share = 0.5 + 0.5 * static_cast<double>(jitter_()) / static_cast<double>(std::minstd_rand::max());
+  const milliseconds pause(static_cast<std::int64_t>(static_cast<double>(next_retry_.count()) * share));
+  next_retry_ = std::min(next_retry_ * 2, settings_.longest_retry);
+  last_error_ = fmt::format("{} {}; next try in {} ms", error.code(), error.what(), pause.count());
+  log::info("sink.retry", "{}: {}", setup_.name, last_error_);
+  changed_.notify_all();
+  changed_.wait_for(lock, stop, pause, [this] { return drain_until_.has_value(); });
+}
+
+void SinkRunner::fail(const std::exception_ptr& failure, const std::string& text) {
+  // Whoever runs the pipeline shows the failure itself.
+  log::info("sink.failed", "{}: {}", setup_.name, text);
+  const std::lock_guard lock(mutex_);
+  state_ = State::kFailed;
+  failure_ = failure;
+  last_error_ = text;
+  changed_.notify_all();
+}
+
+void SinkRunner::record(bool even_if_recent) {
+  const auto now = SteadyClock::now();
+  if (!even_if_recent && now - last_record_ < kRecordEvery) return;
+  last_record_ = now;
+  SinkRecord record{.name = setup_.name, .kind = setup_.kind, .display = setup_.display};
+  {
+    const std::lock_guard lock(mutex_);
+    record.cursor = durable_;
+    record.counters = counters_;
+  }
+  catalog_.record_sink(record);
+}
+
+void SinkRunner::publish(State state) {
+  const std::lock_guard lock(mutex_);
+  if (state_ == state) return;
+  state_ = state;
+  changed_.notify_all();
+  host_.sink_moved();
+}
+
+void SinkRunner::publish_reached(const Cursor& reached) {
+  {
+    const std::lock_guard lock(mutex_);
+    reached_ = reached.position;
+    reached_time_ = reached.commit_time;
+  }
+  host_.sink_moved();
+}
+
+bool SinkRunner::draining() const {
+  const std::lock_guard lock(mutex_);
+  return drain_until_.has_value();
+}
+
+bool SinkRunner::lend_wanted() const {
+  const std::lock_guard lock(mutex_);
+  return lend_wanted_;
+}
+
+Position SinkRunner::reached() const {
+  const std::lock_guard lock(mutex_);
+  return reached_;
+}
+
+std::optional<Position> SinkRunner::needed() const {
+  const std::lock_guard lock(mutex_);
+  if (!durable_) return std::nullopt;
+  return durable_->position;
+}
+
+std::exception_ptr SinkRunner::failure() const {
+  const std::lock_guard lock(mutex_);
+  return failure_;
+}
+
+bool SinkRunner::ended() const {
+  const std::lock_guard lock(mutex_);
+  return state_ == State::kFailed || state_ == State::kStopped;
+}
+
+std::vector<sinks::SinkProblem> SinkRunner::problems() const {
+  const std::lock_guard lock(mutex_);
+  return problems_;
+}
+
+SinkStatus SinkRunner::status() const {
+  const Lsn log_end = journal_.stat().durable.position.commit_end;
+  SinkStatus status{.name = setup_.name, .kind = setup_.kind, .display = setup_.display};
+  status.dead_letters = catalog_.count_letters(setup_.name);
+  const std::lock_guard lock(mutex_);
+  status.state = name_of(state_);
+  status.durable_lsn = reached_.commit_end;
+  status.counters = counters_;
+  status.last_error = last_error_;
+  status.batches = batches_;
+  if (log_end <= reached_.commit_end) return status;
+  status.lag_bytes = log_end.value() - reached_.commit_end.value();
+  const std::chrono::duration<double> behind = SteadyClock::now() - caught_up_at_;
+  const double age = static_cast<double>(PgTime::now().micros() - reached_time_.micros()) / 1e6;
+  status.lag_seconds = std::clamp(age, 0.0, behind.count());
+  return status;
+}
+
+}  // namespace tailrace::pipeline

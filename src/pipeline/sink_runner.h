@@ -1,0 +1,160 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "journal/journal.h"
+#include "pipeline/catalog.h"
+#include "pipeline/first_copy.h"
+#include "pipeline/spec.h"
+#include "pipeline/status.h"
+
+namespace tailrace::pipeline {
+
+/// How a runner behaves; tests make the times short.
+struct RunnerSettings {
+  journal::BatchLimits batch;
+  std::chrono::milliseconds first_retry{200};
+  std::chrono::milliseconds longest_retry{30'000};
+  /// How often Sink::maintain() is called at the latest, and progress without changes written to the target.
+  std::chrono::milliseconds maintain_every{3'000};
+  std::chrono::milliseconds progress_every{10'000};
+};
+
+/// What a runner needs of the pipeline around it. Outlives the runner.
+class RunnerHost {
+ public:
+  virtual ~RunnerHost() = default;
+  /// Waits until the source is prepared, so that its identity is known. False when stopped first.
+  virtual bool wait_prepared(std::stop_token stop) = 0;
+  virtual std::unique_ptr<sinks::Sink> make_sink(const SinkSetup& setup) = 0;
+  /// Waits until the source can copy. Null when stopped first.
+  virtual std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop) = 0;
+  /// Where the log begins: a cursor below it cannot be continued.
+  virtual Lsn log_begins() const = 0;
+  /// The runner has come further, or its state has changed.
+  virtual void sink_moved() = 0;
+};
+
+/// Takes one sink through the log on a thread of its own: opens it, copies what it has not, then applies batch after
+/// batch; retries what asks for it, stops at what does not. Owned by the pipeline.
+class SinkRunner {
+ public:
+  SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journal& journal, Catalog& catalog,
+             const RunnerSettings& settings);
+  ~SinkRunner();
+  SinkRunner(const SinkRunner&) = delete;
+  SinkRunner& operator=(const SinkRunner&) = delete;
+
+  void start();
+  /// Apply what is durable in the log now, then end; gives up at `deadline`.
+  void drain(SteadyClock::time_point deadline);
+  /// Ends at the next step.
+  void stop();
+  void join();
+
+  SinkStatus status() const;
+  CopyBoard& copies() { return copies_; }
+  std::vector<sinks::SinkProblem> problems() const;
+  const SinkSetup& setup() const { return setup_; }
+
+  /// Everything up to here concerns the target no more or is durable in it; epoch 0 = nothing known.
+  Position reached() const;
+  /// What the log has to keep for this sink; nothing while even the beginning is needed.
+  std::optional<Position> needed() const;
+  /// Set once the runner has given up for good.
+  std::exception_ptr failure() const;
+  bool ended() const;
+
+  /// Lets go of the target until give_back(). Returns once it is free. Throws RetryError TR691 when it is lent already
+  /// or not open, TimeoutError when the runner does not come to it in time.
+  void lend(std::chrono::milliseconds timeout);
+  void give_back();
+
+ private:
+  enum class State { kOpening, kCopying, kStreaming, kIdle, kReleased, kLent, kRetrying, kFailed, kStopped };
+  static const char* name_of(State state);
+
+  void run(std::stop_token stop);
+  /// False when stopped first.
+  bool open(std::stop_token stop);
+  /// The target holds nothing: the log keeps everything until it does.
+  void forget_cursor();
+  std::optional<Cursor> copy_tables(const sinks::SinkState& state, std::stop_token stop);
+  void stream(std::stop_token stop);
+  void take(const ChangeBatchPtr& batch);
+  void apply(const ChangeBatch& batch);
+  void flush();
+  /// Nothing arrived for a while; false when the runner is to end.
+  bool idle(std::stop_token stop);
+  void release(State state);
+  void serve_lend(std::stop_token stop);
+  void back_off(const Error& error, std::stop_token stop);
+  void fail(const std::exception_ptr& failure, const std::string& text);
+  void store_letters();
+  void maintain();
+  void publish(State state);
+  void publish_reached(const Cursor& reached);
+  void record(bool even_if_recent);
+  bool draining() const;
+  bool lend_wanted() const;
+
+  // Constant after construction.
+  const SinkSetup& setup_;
+  RunnerHost& host_;
+  journal::Journal& journal_;
+  Catalog& catalog_;
+  const RunnerSettings settings_;
+
+  // Of the runner's thread.
+  std::unique_ptr<sinks::Sink> sink_;
+  std::unique_ptr<journal::Reader> reader_;
+  /// Progress that the target does not know of yet.
+  ChangeBatchPtr pending_;
+  /// Applied, not yet flushed.
+  bool unflushed_ = false;
+  /// Flushed since the last maintain().
+  bool unmaintained_ = false;
+  bool released_ = false;
+  SteadyClock::time_point last_flow_;
+  SteadyClock::time_point last_flush_;
+  SteadyClock::time_point last_maintain_;
+  SteadyClock::time_point last_record_;
+  std::chrono::milliseconds next_retry_;
+  std::minstd_rand jitter_;
+
+  // Synchronises itself.
+  CopyBoard copies_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  // Guarded by mutex_.
+  State state_ = State::kOpening;
+  std::optional<Cursor> durable_;
+  Position reached_;
+  PgTime reached_time_;
+  SteadyClock::time_point caught_up_at_;
+  sinks::Counters counters_;
+  std::vector<sinks::SinkProblem> problems_;
+  std::string last_error_;
+  std::uint64_t batches_ = 0;
+  std::exception_ptr failure_;
+  bool lend_wanted_ = false;
+  std::optional<SteadyClock::time_point> drain_until_;
+
+  std::jthread thread_;
+};
+
+}  // namespace tailrace::pipeline

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/transaction_log.h"
+#include "pipeline/fact_store.h"
+#include "sinks/sink.h"
+#include "sources/source.h"
+
+namespace tailrace::pipeline {
+
+/// The source of a pipeline, ready to be made. Knows no target: the composition root fills it.
+struct SourceSetup {
+  std::string kind;
+  /// How it is reached, without secrets: for people, and for the catalog.
+  std::string display;
+  std::string slot;
+  std::string publication;
+  std::function<std::unique_ptr<sources::Source>(FactStore& facts, TransactionLog& log)> make = {};
+  /// Removes at the source what was made there for the pipeline.
+  std::function<void(bool slot, bool publication)> drop = {};
+};
+
+/// What a sink is given by the pipeline it belongs to.
+struct SinkRoom {
+  std::string pipeline;
+  /// Which database the changes come from, as the source's facts name it.
+  std::string source_id;
+  /// What the sink and its libraries may use, in bytes.
+  std::uint64_t memory = 0;
+  unsigned threads = 2;
+};
+
+enum class QueryFormat { kTable, kCsv, kJson, kJsonLines, kParquet };
+
+/// A question to a target.
+struct QueryRequest {
+  std::string sql;
+  /// History as of a time (ISO notation, UTC unless it says otherwise) or an LSN; empty: now.
+  std::string as_of;
+  QueryFormat format = QueryFormat::kTable;
+};
+
+/// Where a query's answer goes, piece by piece. Throws when nobody listens any more; the query then ends.
+using QueryOutput = std::function<void(std::string_view text)>;
+
+/// One sink of a pipeline, ready to be made.
+struct SinkSetup {
+  std::string name;
+  std::string kind;
+  /// For people: the path, or the address without secrets.
+  std::string display;
+  /// Let go of the target when nothing flowed for so long.
+  std::optional<std::chrono::milliseconds> release_when_idle = {};
+  std::function<std::unique_ptr<sinks::Sink>(const SinkRoom& room)> make = {};
+  /// Throws what opening the target would, as far as that can be told without writing to it; null = nothing to tell.
+  std::function<void()> check = {};
+  /// Answers a question about the target from any thread of this process, beside the sink or without one, unless
+  /// stopped. Null where the target has no SQL.
+  std::function<void(const QueryRequest& request, const QueryOutput& output, std::stop_token stop)> query = {};
+  /// Removes the target with its data. Nobody may hold it.
+  std::function<void()> remove = {};
+};
+
+enum class OnFull { kStop };
+
+/// The embedded log.
+struct JournalSetup {
+  /// How long units are kept after every sink has them.
+  std::chrono::milliseconds keep{std::chrono::hours(24)};
+  std::uint64_t max_size = 20ULL << 30;
+  OnFull on_full = OnFull::kStop;
+};
+
+/// One source, one log, any number of sinks. A value; holds secrets inside its factories.
+struct PipelineSpec {
+  std::string name;
+  /// The state directory.
+  std::filesystem::path state;
+  SourceSetup source;
+  JournalSetup log;
+  std::vector<SinkSetup> sinks;
+  /// Of the whole process, in bytes.
+  std::uint64_t memory = 512ULL << 20;
+};
+
+/// How `PipelineSpec::memory` is divided.
+struct MemorySplit {
+  std::uint64_t ring = 0;
+  std::uint64_t spills = 0;
+  /// Of one batch's messages, per sink.
+  std::uint64_t batch = 0;
+  /// Of each sink and its libraries.
+  std::uint64_t sink = 0;
+};
+MemorySplit split_memory(std::uint64_t memory, std::size_t sinks);
+
+/// The sink that answers SQL: the one named, or the only one there is. Throws BadConfigError TR513.
+const SinkSetup& queryable_sink(const PipelineSpec& spec, const std::string& name);
+
+/// Throws BadConfigError TR209 unless `name` is 1 to 50 of a-z, 0-9 and _ (it becomes part of a slot's name).
+void check_name(const std::string& name);
+
+}  // namespace tailrace::pipeline
