@@ -1,0 +1,150 @@
+"""A private PostgreSQL cluster: made, started, crashed and removed by one test or one oracle run."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+
+SUPERUSER = "postgres"
+START_TIMEOUT_S = 60
+BASE_SETTINGS = {
+    "wal_level": "logical",
+    "listen_addresses": "'127.0.0.1'",
+    "unix_socket_directories": "''",
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+    "max_wal_senders": "10",
+    "max_replication_slots": "10",
+    "fsync": "off",
+    "logging_collector": "off",
+    "log_min_messages": "warning",
+    "timezone": "'UTC'",
+}
+
+
+def server_binaries() -> Path:
+    """The directory of the server's programs: TAILRACE_PG_BIN, or Debian's of version TAILRACE_PG (15)."""
+    chosen = os.environ.get("TAILRACE_PG_BIN")
+    binaries = Path(chosen) if chosen else Path(f"/usr/lib/postgresql/{os.environ.get('TAILRACE_PG', '15')}/bin")
+    if not (binaries / "initdb").exists():
+        raise RuntimeError(f"no PostgreSQL server in {binaries}: run tools/bootstrap or set TAILRACE_PG_BIN")
+    return binaries
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Cluster:
+    """One data directory and the postmaster on it. The caller closes it; closing removes everything."""
+
+    def __init__(self, settings: dict[str, str] | None = None):
+        self.binaries = server_binaries()
+        self.port = free_port()
+        self.directory = Path(tempfile.mkdtemp(prefix="tailrace-pg-"))
+        self.data = self.directory / "data"
+        self.log = self.directory / "server.log"
+        self._identity = self._server_user()
+        self._postmaster: subprocess.Popen | None = None
+        self._initialise({**BASE_SETTINGS, **(settings or {})})
+        self.start()
+
+    @staticmethod
+    def _server_user() -> dict:
+        """The server refuses to run as root; then it runs as the account that Debian's package made."""
+        if os.geteuid() != 0:
+            return {}
+        account = pwd.getpwnam("postgres")
+        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True, **self._identity)
+        if done.returncode != 0:
+            raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
+
+    def _initialise(self, settings: dict[str, str]) -> None:
+        if self._identity:
+            os.chown(self.directory, self._identity["user"], self._identity["group"])
+        self._run(str(self.binaries / "initdb"), "-D", str(self.data), "--wal-segsize=1", "-U", SUPERUSER,
+                  "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
+        self.configure(settings)
+        access = ("local all all trust\n"
+                  "host all guarded 127.0.0.1/32 scram-sha-256\n"
+                  "host replication guarded 127.0.0.1/32 scram-sha-256\n"
+                  "host all all 127.0.0.1/32 trust\n"
+                  "host replication all 127.0.0.1/32 trust\n")
+        (self.data / "pg_hba.conf").write_text(access)
+
+    def configure(self, settings: dict[str, str]) -> None:
+        """Appends settings; they count from the next start or reload."""
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as config:
+            config.writelines(f"{name} = {value}\n" for name, value in settings.items())
+
+    def start(self) -> None:
+        with open(self.log, "ab") as log:
+            self._postmaster = subprocess.Popen(
+                [str(self.binaries / "postgres"), "-D", str(self.data), "-p", str(self.port)],
+                cwd="/", stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, **self._identity)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._postmaster.poll() is not None:
+                raise RuntimeError(f"the server did not start:\n{self.log.read_text()[-4000:]}")
+            try:
+                self.connect(connect_timeout=2).close()
+                return
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+        raise RuntimeError("the server took too long to start")
+
+    def stop(self, mode: str = "fast", timeout_s: float = 60) -> None:
+        """`fast` and `smart` as the server knows them; `immediate` is a crash: recovery follows at the next start."""
+        if self._postmaster is None or self._postmaster.poll() is not None:
+            return
+        number = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode]
+        self._postmaster.send_signal(number)
+        try:
+            self._postmaster.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._postmaster.send_signal(signal.SIGQUIT)
+            self._postmaster.wait(30)
+            raise RuntimeError(f"a {mode} stop was not over after {timeout_s} s") from None
+
+    def restart(self, mode: str = "fast", timeout_s: float = 60) -> None:
+        self.stop(mode, timeout_s)
+        self.start()
+
+    def conninfo(self, database: str = "postgres", user: str = SUPERUSER, **more) -> str:
+        return " ".join([f"host=127.0.0.1 port={more.pop('port', self.port)} dbname={database} user={user}",
+                         *(f"{name}={value}" for name, value in more.items())])
+
+    def url(self, database: str = "postgres", user: str = SUPERUSER, password: str = "", port: int = 0) -> str:
+        secret = f":{password}" if password else ""
+        return f"postgresql://{user}{secret}@127.0.0.1:{port or self.port}/{database}"
+
+    def connect(self, database: str = "postgres", user: str = SUPERUSER, **more) -> psycopg.Connection:
+        """An autocommit connection to the server itself, never through a proxy."""
+        return psycopg.connect(self.conninfo(database, user, **more), autocommit=True)
+
+    def execute(self, *statements: str, database: str = "postgres") -> None:
+        with self.connect(database) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def query(self, statement: str, database: str = "postgres") -> list[tuple]:
+        with self.connect(database) as connection:
+            return connection.execute(statement).fetchall()
+
+    def close(self) -> None:
+        try:
+            self.stop("immediate")
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,0 +1,68 @@
+"""What the end-to-end tests share: a private server, a database in it, and the program in a directory of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster import Cluster
+from e2e.shop import SHOP, Shop
+from e2e.tailrace import Tailrace, binary
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "smoke: short tests that also run under the sanitizers")
+    config.addinivalue_line("markers", "nemesis: the oracle with SEEDS seeds; not part of `make test`")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    made = Cluster()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """For tests that stop or change the server."""
+    made = Cluster()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database of this test; its slots go with it."""
+    name = "t_" + "".join(c if c.isalnum() else "_" for c in request.node.name.lower())[:50]
+    cluster.execute(f'CREATE DATABASE "{name}"')
+    yield name
+    cluster.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    for (slot,) in cluster.query(f"SELECT slot_name FROM pg_replication_slots WHERE database = '{name}'"):
+        _drop_slot(cluster, slot)
+    cluster.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _drop_slot(cluster: Cluster, slot: str) -> None:
+    with cluster.connect() as connection:
+        for _ in range(100):
+            active = connection.execute("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
+                                        "WHERE slot_name = %s AND active", [slot]).fetchall()
+            if not active:
+                break
+            connection.execute("SELECT pg_sleep(0.05)")
+        connection.execute("SELECT pg_drop_replication_slot(%s)", [slot])
+
+
+@pytest.fixture
+def tailrace(tmp_path: Path) -> Iterator[Tailrace]:
+    binary()
+    made = Tailrace(tmp_path, name="shop")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def mirror(cluster: Cluster, database: str, tailrace: Tailrace) -> Shop:
+    """The shop's database, filled; its mirror is not yet started."""
+    cluster.execute(*SHOP, database=database)
+    return Shop(cluster, database, tailrace)

@@ -1,0 +1,59 @@
+"""What surrounds a mirror: looking before, setting up, taking away."""
+
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster import Cluster
+from e2e.duckdb_file import rows
+from e2e.shop import Shop
+from e2e.tailrace import Exit, Tailrace
+
+pytestmark = pytest.mark.smoke
+
+
+def test_drop_takes_slot_and_publication_away(mirror: Shop):
+    mirror.start("--until-caught-up")
+    assert mirror.process.wait(60) == Exit.DONE, mirror.process.err()
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'tailrace_shop'"
+    publications = "SELECT count(*) FROM pg_publication WHERE pubname = 'tailrace_shop'"
+    assert mirror.cluster.query(slots) == [(1,)]
+    answer = mirror.tailrace.command("drop", "shop", "--slot", "--publication", "--yes", "--state", mirror.tailrace.state)
+    assert answer.code == Exit.DONE, str(answer)
+    assert mirror.cluster.query(slots) == [(0,)]
+    assert mirror.cluster.query(publications, database=mirror.database) == [(0,)]
+    assert mirror.target.exists()
+
+
+def test_check_finds_nothing_wrong_and_creates_nothing(mirror: Shop):
+    answer = mirror.tailrace.command("check", mirror.cluster.url(mirror.database))
+    assert answer.code == Exit.DONE, str(answer)
+    assert mirror.cluster.query("SELECT count(*) FROM pg_publication", database=mirror.database) == [(0,)]
+    assert mirror.cluster.query(f"SELECT count(*) FROM pg_replication_slots WHERE database = '{mirror.database}'") == [(0,)]
+
+
+def test_init_writes_a_pipeline_that_run_takes(mirror: Shop, tmp_path: Path):
+    pipeline = tmp_path / "shop.yaml"
+    answer = mirror.tailrace.command("init", mirror.cluster.url(mirror.database), "-o", pipeline)
+    assert answer.code == Exit.DONE, str(answer)
+    assert pipeline.exists()
+    ran = mirror.tailrace.start("run", pipeline, "--until-caught-up")
+    assert ran.wait(60) == Exit.DONE, ran.err()
+    targets = list(ran.err_path.parent.rglob("*.duckdb")) + list(tmp_path.glob("*.duckdb"))
+    assert targets and rows(targets[0], "SELECT count(*) FROM public.orders") == [(1000,)]
+
+
+def test_check_names_a_missing_right_and_the_sql_that_mends_it(mirror: Shop):
+    mirror.cluster.execute("DROP ROLE IF EXISTS looker", "CREATE ROLE looker LOGIN")
+    try:
+        answer = mirror.tailrace.command("check", mirror.cluster.url(mirror.database, "looker"))
+        assert answer.code == Exit.NO and "ALTER ROLE" in answer.out, str(answer)
+    finally:
+        mirror.cluster.execute("DROP ROLE looker")
+
+
+def test_check_names_a_wal_level_that_is_too_low(tailrace: Tailrace, own_cluster: Cluster):
+    own_cluster.configure({"wal_level": "replica"})
+    own_cluster.restart()
+    answer = tailrace.command("check", own_cluster.url())
+    assert answer.code == Exit.NO and "wal_level" in answer.out, str(answer)

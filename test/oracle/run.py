@@ -1,0 +1,449 @@
+"""One seeded run: a hostile workload and faults against the real program, then every comparison there is."""
+
+import contextlib
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import psycopg
+
+from e2e.cluster import Cluster
+from e2e.proxy import Proxy
+from e2e.tailrace import Exit, Process, Tailrace
+from oracle import recorder
+from oracle.checker import Findings, JournalCheck, check_history, check_mirror, check_times
+from oracle.duckdb_target import DuckDbTarget, TargetWrong, copy_of
+from oracle.journal import JournalWrong, LoggedUnit, own, read
+from oracle.nemesis import Fault, crash_points, draw_faults
+from oracle.plan import Draw
+from oracle.sessions import Sessions
+from oracle.tables import Table, all_tables
+from oracle.truth import TableId, Truth, check_self, format_lsn, parse_lsn
+
+SESSIONS = 4
+POSITIONS = 50
+SLOT = "tailrace_oracle"
+SERVER_SETTINGS = {"logical_decoding_work_mem": "'64kB'", "deadlock_timeout": "'100ms'", "wal_sender_timeout": "'5s'",
+                   "max_prepared_transactions": "20", "max_wal_size": "'64MB'", "autovacuum_naptime": "'2s'"}
+# Small, so that segments roll, spills reach the disk, giants come in parts and readers leave the memory all the time.
+# Only builds with crash points look at them.
+TIGHT_BOUNDS = {"TAILRACE_BOUND_SEGMENT_BYTES": str(2 << 20), "TAILRACE_BOUND_RING_BYTES": str(1 << 20),
+                "TAILRACE_BOUND_SPILL_BYTES": str(128 << 10), "TAILRACE_BOUND_BATCH_CHANGES": "400"}
+
+
+@dataclass
+class Report:
+    """What a run did and found."""
+
+    seed: int
+    seconds: float
+    transactions: int = 0
+    changes: int = 0
+    rows: int = 0
+    streamed: int = 0
+    outcomes: Counter = field(default_factory=Counter)
+    faults: Counter = field(default_factory=Counter)
+    points_hit: Counter = field(default_factory=Counter)
+    points_missed: Counter = field(default_factory=Counter)
+    starts: int = 0
+    converged_s: float = 0.0
+    unchanged_values: int = 0
+    findings: Findings = field(default_factory=Findings)
+    directory: Path | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.findings.failures
+
+    def __str__(self) -> str:
+        def listed(counts: Counter) -> str:
+            return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+        lines = [f"seed {self.seed}: {'ok' if self.ok else 'FAILED'}",
+                 f"  source      {self.transactions} transactions, {self.changes} changes, {self.rows} rows left, "
+                 f"{self.streamed} streamed while in progress; sessions: {listed(self.outcomes)}",
+                 f"  faults      {listed(self.faults)}; {self.starts} starts; converged in {self.converged_s:.1f} s",
+                 f"  points hit  {listed(self.points_hit)}",
+                 f"  not reached {listed(self.points_missed)}",
+                 f"  compared    {listed(self.findings.checked)}; unchanged values {self.unchanged_values}"]
+        lines += [f"  ! {failure}" for failure in self.findings.failures]
+        if self.findings.more:
+            lines.append(f"  ! and {self.findings.more} more")
+        if self.directory:
+            lines.append(f"  kept        {self.directory}")
+        if not self.ok:
+            lines.append(f"  replay      cd test && python -m oracle --seed {self.seed} --seconds {self.seconds:g}")
+        return "\n".join(lines)
+
+
+class AcknowledgementWatch:
+    """Samples the slot's confirmed position: it must not go back while the server stays up."""
+
+    def __init__(self, cluster: Cluster, findings: Findings):
+        self._cluster = cluster
+        self._findings = findings
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._last = 0
+        self.first = 0
+        self.highest = 0
+        self._thread = threading.Thread(target=self._watch, name="acknowledgements", daemon=True)
+        self._thread.start()
+
+    def forget(self) -> None:
+        """The server goes down: it may come back with an older position."""
+        with self._lock:
+            self._last = 0
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def _watch(self) -> None:
+        connection = None
+        while not self._stop.wait(0.05):
+            try:
+                connection = connection or self._cluster.connect(connect_timeout=2)
+                row = connection.execute("SELECT confirmed_flush_lsn::text FROM pg_replication_slots "
+                                         "WHERE slot_name = %s", [SLOT]).fetchone()
+            except psycopg.Error:
+                connection = None
+                continue
+            if row and row[0]:
+                self._see(parse_lsn(row[0]))
+
+    def _see(self, confirmed: int) -> None:
+        with self._lock:
+            self._findings.require("acknowledgement never goes back", confirmed >= self._last,
+                                   f"{format_lsn(confirmed)} after {format_lsn(self._last)}")
+            self._last = confirmed
+            self.first = self.first or confirmed
+            self.highest = max(self.highest, confirmed)
+
+
+class Run:
+    """Owns everything of one run; `execute` gives the report and leaves nothing behind unless it failed."""
+
+    def __init__(self, seed: int, seconds: float, keep: bool = False):
+        self.report = Report(seed, seconds)
+        self._findings = self.report.findings
+        self._draw = random.Random(f"run {seed}")
+        self._keep = keep
+        self._directory = Path(tempfile.mkdtemp(prefix=f"tailrace-oracle-{seed}-"))
+        self._target = self._directory / "target.duckdb"
+        self._written = all_tables()
+        self._tables = [table for table in self._written if table.published]
+        self._truth = Truth()
+        self._stack = contextlib.ExitStack()
+        self._process: Process | None = None
+        self._barriers = 0
+
+    def execute(self) -> Report:
+        try:
+            with self._stack:
+                self._set_up()
+                self._work()
+                self._converge()
+                self._compare()
+        except (TargetWrong, JournalWrong) as failure:
+            self._findings.fail("shape", str(failure))
+        if self.report.ok and not self._keep:
+            shutil.rmtree(self._directory, ignore_errors=True)
+        else:
+            self.report.directory = self._directory
+        return self.report
+
+    # The world.
+
+    def _set_up(self) -> None:
+        self._cluster = Cluster(SERVER_SETTINGS)
+        self._stack.callback(self._cluster.close)
+        recorder.install(self._cluster, self._written)
+        self._proxy = Proxy(self._cluster.port)
+        self._stack.callback(self._proxy.close)
+        self._tailrace = Tailrace(self._directory)
+        self._stack.callback(self._tailrace.close)
+        self._watch = AcknowledgementWatch(self._cluster, self._findings)
+        self._stack.callback(self._watch.close)
+
+    def _sessions(self, phase: str, sessions: int, transactions: int) -> Sessions:
+        plans = [Draw(f"{self.report.seed} {phase} {number}", self._written).transactions(transactions) for number in range(sessions)]
+        return Sessions(self._cluster.conninfo(), plans, self.report.seed, self.report.seconds if phase == "live" else 0.0)
+
+    def _start(self, point: str = "", passage: int = 0) -> None:
+        environment = {**TIGHT_BOUNDS, **({"TAILRACE_CRASH_AT": f"{point}:{passage}"} if point else {})}
+        self.report.starts += 1
+        self._process = self._tailrace.mirror(self._cluster.url(port=self._proxy.port), self._target, "--history",
+                                              "--exclude", "oracle.*", environment=environment)
+
+    def _work(self) -> None:
+        before = self._sessions("before", 2, 60)
+        before.start()
+        before.finish(60)
+        live = self._sessions("live", SESSIONS, max(30, int(8 * self.report.seconds)))
+        live.start()
+        self._stack.callback(live.finish, 30, True)
+        time.sleep(self._draw.uniform(0, 0.5))
+        self._start()
+        if self.report.seed % 3:
+            self._await_copy()
+        end = time.monotonic() + self.report.seconds
+        for fault in draw_faults(self.report.seed, crash_points()):
+            if time.monotonic() + fault.after_s >= end:
+                break
+            time.sleep(fault.after_s)
+            self._strike(fault)
+        live.finish(60, stop=True)
+        for (gid,) in self._cluster.query("SELECT gid FROM pg_prepared_xacts"):
+            self._cluster.execute(f"COMMIT PREPARED '{gid}'")
+        for sessions in (before, live):
+            self.report.outcomes += sessions.outcomes
+            for text in sessions.unexpected:
+                self._findings.fail("workload", text)
+
+    def _await_copy(self) -> None:
+        """In two seeds of three the faults begin when the first copy is done; in the third they also meet it."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self._process.code is None:
+            with contextlib.suppress(RuntimeError, ValueError):
+                snapshot = self._tailrace.status()["snapshot"]
+                if snapshot["tables_total"] and snapshot["tables_done"] == snapshot["tables_total"]:
+                    return
+            time.sleep(0.1)
+
+    # Faults.
+
+    def _strike(self, fault: Fault) -> None:
+        self._must_run("before " + str(fault))
+        self.report.faults[fault.kind] += 1
+        strike = getattr(self, "_" + fault.kind.replace(" ", "_"))
+        strike(fault)
+
+    def _must_run(self, when: str) -> None:
+        """The program never ends by itself: no fault here is beyond a retry. But a server that it has never reached is
+        more likely named wrongly than down."""
+        code = self._process.code
+        if code is not None:
+            if code != Exit.UNREACHABLE or self._watch.first:
+                self._findings.fail("survival", f"{when} it had left with {code}: {self._process.err()[-1500:]}")
+            self._start()
+
+    def _revive(self, fault: Fault) -> None:
+        if fault.inspect:
+            self._inspect_cold()
+        self._start()
+
+    def _kill(self, fault: Fault) -> None:
+        self._process.kill()
+        self._revive(fault)
+
+    def _crash_point(self, fault: Fault) -> None:
+        """Starts it anew with the point armed, and gives it some time to pass there."""
+        self._process.kill()
+        self._start(fault.point, fault.passage)
+        deadline = time.monotonic() + 2.5
+        while self._process.code is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        hit = self._process.code == -signal.SIGKILL
+        (self.report.points_hit if hit else self.report.points_missed)[fault.point] += 1
+        if self._process.code is not None and not hit:
+            self._must_run(f"with {fault} armed")
+        self._process.kill()
+        self._revive(fault)
+
+    def _terminate(self, fault: Fault) -> None:
+        self._process.signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._findings.fail("survival", "SIGTERM was not over after 60 s")
+            self._process.kill()
+            code = None
+        self._findings.require("a drained stop answers 0", code in (Exit.DONE, None), f"exit {code}: {self._process.err()[-1500:]}")
+        self._revive(fault)
+
+    def _freeze(self, fault: Fault) -> None:
+        self._process.signal(signal.SIGSTOP)
+        time.sleep(fault.duration_s)
+        self._process.signal(signal.SIGCONT)
+
+    def _server_fast(self, fault: Fault) -> None:
+        self._restart_server("fast")
+
+    def _server_immediate(self, fault: Fault) -> None:
+        self._restart_server("immediate")
+
+    def _restart_server(self, mode: str) -> None:
+        self._watch.forget()
+        try:
+            self._cluster.stop(mode, 30)
+        except RuntimeError as failure:
+            self._findings.fail("the source is not harmed", str(failure))
+        self._watch.forget()
+        self._cluster.start()
+
+    def _walsender(self, fault: Fault) -> None:
+        self._cluster.query(f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
+                            f"WHERE slot_name = '{SLOT}' AND active_pid IS NOT NULL")
+
+    def _cut(self, fault: Fault) -> None:
+        self._proxy.cut()
+
+    def _hold(self, fault: Fault) -> None:
+        self._proxy.hold(True)
+        time.sleep(fault.duration_s)
+        self._proxy.hold(False)
+
+    def _checkpoint(self, fault: Fault) -> None:
+        self._cluster.query("SELECT pg_switch_wal()")
+        self._cluster.execute("CHECKPOINT")
+
+    def _switch_wal(self, fault: Fault) -> None:
+        self._cluster.query("SELECT pg_switch_wal()")
+
+    # Looking at a dead program's files.
+
+    def _inspect_cold(self) -> None:
+        """The target as the crash left it must be the source as of the target's own cursor, and the journal must hold
+        all that was acknowledged."""
+        acknowledged = self._watch.highest
+        with self._cluster.connect() as connection:
+            self._truth.refresh(connection)
+        self._inspect_target()
+        if acknowledged:
+            present = {unit.end_lsn for unit in self._journal()}
+            start = min(present, default=acknowledged)
+            for unit in self._truth.up_to(acknowledged):
+                if unit.end_lsn > start:
+                    self._findings.require("acknowledged is durable", unit.end_lsn in present,
+                                           f"{format_lsn(unit.end_lsn)} is acknowledged ({format_lsn(acknowledged)}) and not logged")
+
+    def _inspect_target(self) -> None:
+        if not self._target.exists():
+            return
+        try:
+            with DuckDbTarget(copy_of(self._target, self._directory / "cold")) as target:
+                cursor = target.cursor()
+                if cursor is None:
+                    return
+                self._nothing_is_held(target)
+                baselines = self._baselines(target)
+                young = frozenset(table.id for table in self._tables if baselines.get(table.id, 0) > cursor.commit_lsn)
+                rows = self._rows(target, [table for table in self._tables if table.id not in young])
+        except duckdb.Error as failure:
+            self._findings.fail("the target opens after a crash", str(failure)[:600])
+            return
+        check_mirror(self._findings, self._truth, self._tables, rows, cursor.commit_lsn, "mirror after a crash")
+
+    def _rows(self, target: DuckDbTarget, tables: list[Table]) -> dict[TableId, Counter]:
+        """What can be read of each table; one that has not the right columns is a finding."""
+        rows = {}
+        for table in tables:
+            try:
+                rows[table.id] = target.rows(table)
+            except TargetWrong as wrong:
+                self._findings.fail("columns", str(wrong))
+        return rows
+
+    def _journal(self) -> list[LoggedUnit]:
+        answer = self._tailrace.command("journal", "cat", "--state", str(self._tailrace.state), "--json", "--values")
+        if answer.code != Exit.DONE:
+            raise JournalWrong(f"journal cat: exit {answer.code}: {answer.err[-1500:]}")
+        return list(read(answer.out.splitlines()))
+
+    @staticmethod
+    def _baselines(target: DuckDbTarget) -> dict[TableId, int]:
+        """Where each table's copy stands: what committed before is in the copy, and history begins there."""
+        if not target.has("tailrace", "tables"):
+            return {}
+        return {(schema, table): int(lsn) for schema, table, lsn in target.query(
+            "SELECT schema_name, table_name, fence_lsn FROM tailrace.tables WHERE state = 'copied'")}
+
+    def _nothing_is_held(self, target: DuckDbTarget) -> None:
+        held = target.query("SELECT schema_name, table_name, code, reason FROM tailrace.lanes") if target.has("tailrace", "lanes") else []
+        self._findings.require("nothing is held", not held, f"{held[:5]}")
+
+    # The end.
+
+    def _converge(self) -> None:
+        """All faults are over: within a bound everything committed must be visible, and a drained stop must answer 0."""
+        self._must_run("at the end")
+        self._barriers += 1
+        self._cluster.execute(f"INSERT INTO public.oracle_barrier VALUES ({self._barriers})")
+        began = time.monotonic()
+        answer = self._tailrace.wait(60)
+        self.report.converged_s = time.monotonic() - began
+        self._findings.require("convergence", answer.code == Exit.DONE, f"wait: {answer}\n{self._process.err()[-3000:]}")
+        if self._process.code is None and answer.code == Exit.DONE:
+            self._status()
+        code = self._stop()
+        self._findings.require("a drained stop answers 0", code == Exit.DONE, f"exit {code}: {self._process.err()[-1500:]}")
+
+    def _status(self) -> None:
+        status = self._tailrace.status()
+        sink = status["sinks"][0]
+        self._findings.require("status", status["state"] == "streaming" and not status["problems"], f"{status}")
+        self._findings.require("nothing is dead-lettered", sink["dead_letters"] == 0, f"{sink}")
+
+    def _stop(self) -> int | None:
+        try:
+            return self._process.stop(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return None
+
+    def _compare(self) -> None:
+        with self._cluster.connect() as connection:
+            self._findings.count("self-check: tables", check_self(connection, self._truth, self._tables))
+            self.report.streamed = connection.execute(
+                "SELECT coalesce(sum(stream_txns), 0) FROM pg_stat_replication_slots WHERE slot_name = %s", [SLOT]).fetchone()[0]
+        self.report.transactions, self.report.changes = self._truth.counts()
+        end = self._truth.units[-1].end_lsn
+        state = self._truth.state_at(end)
+        self.report.rows = sum(state.of(table.id).total() for table in self._tables)
+        logged = self._journal()
+        self._compare_journal(logged)
+        with DuckDbTarget(self._target) as target:
+            self._nothing_is_held(target)
+            check_mirror(self._findings, self._truth, self._tables, self._rows(target, self._tables), end)
+            self._compare_history(target, logged, end)
+
+    def _compare_journal(self, logged: list[LoggedUnit]) -> None:
+        check = JournalCheck(self._findings, self._tables)
+        workload = [unit.end_lsn for unit in logged if unit.changes and not own(unit)]
+        if not workload:
+            self._findings.fail("journal: complete", "the journal holds nothing of the workload")
+            return
+        check.run(self._truth, logged, min(workload[0] - 1, self._watch.first))
+        self.report.unchanged_values = check.unchanged_values
+
+    def _compare_history(self, target: DuckDbTarget, logged: list[LoggedUnit], end: int) -> None:
+        monotone, latest = {}, 0
+        for unit in logged:
+            if unit.time is not None:
+                latest = max(latest, round(unit.time.timestamp() * 1_000_000))
+            monotone[unit.end_lsn] = latest
+        baselines = self._baselines(target)
+        for table in self._tables:
+            if not target.has(table.schema, table.name + "__history"):
+                self._findings.fail("history: versions", f"{table.sql} has no history")
+                continue
+            try:
+                versions = target.versions(table)
+            except TargetWrong as wrong:
+                self._findings.fail("columns", str(wrong))
+                continue
+            baseline = baselines.get(table.id, 0)
+            places = [unit.end_lsn for unit in self._truth.units if unit.end_lsn >= baseline]
+            positions = self._draw.sample(places, min(POSITIONS, len(places)))
+            check_history(self._findings, self._truth, table, versions, baseline, end, positions)
+            check_times(self._findings, table, versions, {lsn: time for lsn, time in monotone.items() if lsn > baseline})
+
+
