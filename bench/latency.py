@@ -1,0 +1,119 @@
+"""From COMMIT to visible in DuckDB, while a steady load runs.
+
+A writer commits transactions of ten changes on two large tables; each also raises `n` in the one row of the table
+`pulse`, and notes the time when its COMMIT came back. A reader asks the running process for `n` through its control
+socket, over one connection, again and again. A commit is visible when the answer to a question holds its `n`; the
+time of that answer counts. So the figure contains the question itself (about a millisecond) and, on average, half the
+pause between two questions: it is never too good.
+"""
+
+import json
+import socket
+import threading
+import time
+from pathlib import Path
+
+from server import Server
+
+CHANGES_PER_COMMIT = 10
+ASK_EVERY_S = 0.002
+
+
+class Questions:
+    """One connection to a running Tailrace."""
+
+    def __init__(self, path: Path, patience_s: float = 60):
+        deadline = time.monotonic() + patience_s
+        while True:
+            self._socket = socket.socket(socket.AF_UNIX)
+            try:
+                self._socket.connect(str(path))
+                break
+            except OSError:
+                self._socket.close()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        self._lines = self._socket.makefile("rb")
+
+    def ask(self, sql: str) -> str:
+        request = {"do": "query", "sql": sql, "as_of": "", "format": "csv", "file": "", "sink": ""}
+        self._socket.sendall(json.dumps(request).encode() + b"\n")
+        text = ""
+        while True:
+            answer = json.loads(self._lines.readline())
+            if "piece" in answer:
+                text += self._lines.read(answer["piece"]).decode()
+            elif "error" in answer:
+                raise RuntimeError(str(answer["error"]))
+            else:
+                return text
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+
+class Writer(threading.Thread):
+    """Commits at a steady rate and notes when."""
+
+    def __init__(self, server: Server, rows: int, changes_per_second: int, seconds: float):
+        super().__init__()
+        self._server = server
+        self._rows = rows
+        self._interval = CHANGES_PER_COMMIT / changes_per_second
+        self._seconds = seconds
+        self.committed: list[float] = []
+        self.elapsed = 0.0
+
+    def run(self) -> None:
+        half = (CHANGES_PER_COMMIT - 2) // 2
+        with self._server.connect() as connection:
+            connection.execute(
+                f"prepare change(bigint) as with a as (update events set amount = amount + 1 where id in "
+                f"(select 1 + (random() * {self._rows - 1})::bigint from generate_series(1, {half})) returning 1), "
+                f"b as (update orders set amount = amount + 1 where id in "
+                f"(select 1 + (random() * {self._rows - 1})::bigint from generate_series(1, {half})) returning 1), "
+                f"c as (insert into orders values ({self._rows} + $1, 1, 'new', 1, now()) returning 1) "
+                f"update pulse set n = $1")
+            started = time.monotonic()
+            number = 0
+            while time.monotonic() - started < self._seconds:
+                number += 1
+                connection.execute(f"execute change({number})")
+                self.committed.append(time.monotonic())
+                ahead = started + number * self._interval - time.monotonic()
+                if ahead > 0:
+                    time.sleep(ahead)
+            self.elapsed = time.monotonic() - started
+
+
+def measure(server: Server, socket_path: Path, rows: int, changes_per_second: int, seconds: float) -> dict:
+    """Percentiles in milliseconds. REQUIRES: the pipeline has caught up, `pulse` holds n = 0."""
+    questions = Questions(socket_path)
+    writer = Writer(server, rows, changes_per_second, seconds)
+    seen: list[tuple[float, int]] = []
+    writer.start()
+    while True:
+        n = int(questions.ask("select n from public.pulse").splitlines()[-1])
+        seen.append((time.monotonic(), n))
+        if not writer.is_alive() and n >= len(writer.committed):
+            break
+        time.sleep(ASK_EVERY_S)
+    questions.close()
+    visible: dict[int, float] = {}
+    known = 0
+    for at, n in seen:
+        while known < n:
+            known += 1
+            visible[known] = at
+    # The first second warms up.
+    first = max(1, len(writer.committed) // 10)
+    waits = sorted(visible[i + 1] - at for i, at in enumerate(writer.committed) if i >= first)
+    return {
+        "p50_ms": 1000 * waits[len(waits) // 2],
+        "p99_ms": 1000 * waits[len(waits) * 99 // 100],
+        "max_ms": 1000 * waits[-1],
+        "changes_per_second": CHANGES_PER_COMMIT * len(writer.committed) / writer.elapsed,
+        "questions_per_second": len(seen) / seconds,
+    }
