@@ -249,18 +249,15 @@ bool parse_timestamp(ByteView text, std::int64_t& micros) {
 
 namespace {
 
-/// "-1 days", "2 mons", "+3 years": adds to `out`.
-bool add_interval_unit(std::int64_t amount, ByteView unit, std::int64_t& months, std::int64_t& days) {
-  if (unit == "year" || unit == "years") {
-    months += amount * 12;
-  } else if (unit == "mon" || unit == "mons") {
-    months += amount;
-  } else if (unit == "day" || unit == "days") {
-    days += amount;
-  } else {
-    return false;
-  }
-  return true;
+/// "-1 days", "2 mons", "+3 years": adds to `out`. False where the sum leaves PostgreSQL's 32 bits.
+bool add_interval_unit(std::int64_t amount, ByteView unit, std::int32_t& months, std::int32_t& days) {
+  const bool is_year = unit == "year" || unit == "years";
+  const bool is_month = unit == "mon" || unit == "mons";
+  if (!is_year && !is_month && unit != "day" && unit != "days") return false;
+  std::int32_t& sum = is_year || is_month ? months : days;
+  const Int128 value = sum + static_cast<Int128>(amount) * (is_year ? 12 : 1);
+  sum = static_cast<std::int32_t>(value);
+  return sum == value;
 }
 
 /// The rest of "[-]HH:MM:SS[.ffffff]" behind the hours.
@@ -279,26 +276,22 @@ bool read_interval_clock(Scanner& in, std::int64_t hours, bool negative, std::in
 
 bool parse_interval(ByteView text, IntervalValue& out) {
   Scanner in(text);
-  std::int64_t months = 0;
-  std::int64_t days = 0;
-  std::int64_t micros = 0;
+  IntervalValue value;
   while (!in.done()) {
     const bool negative = in.peek() == '-';
     if (negative || in.peek() == '+') in.take(in.peek());
     std::int64_t amount = 0;
     if (!in.number(amount)) return false;
     if (in.take(':')) {
-      if (!read_interval_clock(in, amount, negative, micros) || !in.done()) return false;
+      if (!read_interval_clock(in, amount, negative, value.micros) || !in.done()) return false;
       break;
     }
     if (!in.take(' ')) return false;
-    if (!add_interval_unit(negative ? -amount : amount, in.word(), months, days)) return false;
+    if (!add_interval_unit(negative ? -amount : amount, in.word(), value.months, value.days)) return false;
     if (!in.done() && !in.take(' ')) return false;
   }
-  out.months = static_cast<std::int32_t>(months);
-  out.days = static_cast<std::int32_t>(days);
-  out.micros = micros;
-  return !text.empty() && out.months == months && out.days == days;
+  out = value;
+  return !text.empty();
 }
 
 bool bytea_size(ByteView text, std::size_t& size) {

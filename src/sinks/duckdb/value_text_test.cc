@@ -71,6 +71,9 @@ TEST(ValueText, ReadsIntervalsWithMixedSigns) {
   EXPECT_TRUE(parse_interval("-2562047788:00:54.775808", value));
   EXPECT_EQ(value.micros, std::numeric_limits<std::int64_t>::min());
   EXPECT_FALSE(parse_interval("infinity", value));
+  EXPECT_FALSE(parse_interval("768614336404564651 years", value));
+  EXPECT_FALSE(parse_interval("2147483647 mons 1 mon", value));
+  EXPECT_FALSE(parse_interval("-2147483649 days", value));
   EXPECT_FALSE(parse_interval("", value));
 }
 
