@@ -17,7 +17,7 @@ namespace {
 class PreflightTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (!PrivateCluster::instance().running()) GTEST_SKIP() << "no PostgreSQL server programs here";
+    ASSERT_TRUE(PrivateCluster::instance().running()) << kNoServer;
     PrivateCluster::instance().create_database("preflight");
     sql = PrivateCluster::instance().connect("preflight");
     run("CREATE TABLE public.good (id int PRIMARY KEY, v text)");

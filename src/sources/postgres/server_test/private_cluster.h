@@ -15,6 +15,10 @@
 
 namespace tailrace::postgres {
 
+/// What a test says that finds no server: it fails, since a promise that nobody tried is not kept.
+inline constexpr const char* kNoServer =
+    "no private PostgreSQL server could be started: run tools/bootstrap, which installs the server's programs";
+
 /// A PostgreSQL server of a test program's own, on a Unix socket in a temporary directory; removed at the end.
 class PrivateCluster {
  public:

@@ -68,7 +68,7 @@ std::string text_of(const TupleView& tuple, std::size_t column) {
 class StreamTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (!PrivateCluster::instance().running()) GTEST_SKIP() << "no PostgreSQL server programs here";
+    ASSERT_TRUE(PrivateCluster::instance().running()) << kNoServer;
     PrivateCluster::instance().create_database("stream");
     sql = PrivateCluster::instance().connect("stream");
     run("CREATE TABLE public.t (id int PRIMARY KEY, v text)");
