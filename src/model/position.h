@@ -2,7 +2,9 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/lsn.h"
 
@@ -23,6 +25,8 @@ struct Position {
 
   /// "1:0/16B3748:12".
   std::string str() const;
+  /// Reads what str() wrote; nothing when the text is anything else.
+  static std::optional<Position> parse(std::string_view text);
 };
 
 }  // namespace tailrace

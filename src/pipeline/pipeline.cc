@@ -19,6 +19,9 @@ constexpr milliseconds kRetentionEvery{1000};
 constexpr milliseconds kRememberEvery{5000};
 constexpr milliseconds kPrepareRetry{2000};
 constexpr const char* kLogBegins = "log_begins";
+/// How far the log was last seen to be durable. What PostgreSQL was told is never beyond it for long, and the slot's
+/// own place is compared when the source connects.
+constexpr const char* kLogDurable = "log_durable";
 
 }  // namespace
 
@@ -48,6 +51,8 @@ Pipeline::Pipeline(PipelineSpec spec, const RunOptions& options)
     log.known_durable = std::max(log.known_durable.value_or(Position{}), sink.cursor->position);
     log.seq_floor = std::max(log.seq_floor, sink.cursor->seq);
   }
+  if (const auto durable = Position::parse(catalog_->text(kLogDurable)))
+    log.known_durable = std::max(log.known_durable.value_or(Position{}), *durable);
   journal_ = journal::Journal::open(log);
   if (const std::string begins = catalog_->text(kLogBegins); !begins.empty()) {
     log_begins_ = Lsn::parse(begins).value_or(Lsn());
@@ -223,6 +228,8 @@ void Pipeline::remember_status() {
   const auto now = SteadyClock::now();
   if (now - last_remembered_ < kRememberEvery) return;
   last_remembered_ = now;
+  const Position durable = journal_->stat().durable.position;
+  if (durable.commit_end.valid()) catalog_->set_text(kLogDurable, durable.str());
   catalog_->set_text("status", to_json(status()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 

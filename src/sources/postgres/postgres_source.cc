@@ -24,7 +24,7 @@ constexpr milliseconds kFirstBackoff{100};
 constexpr milliseconds kLongestBackoff{10'000};
 constexpr std::chrono::seconds kWatchInterval{5};
 constexpr std::chrono::seconds kTableWatchInterval{30};
-constexpr std::chrono::seconds kRememberInterval{60};
+constexpr std::chrono::seconds kRememberInterval{10};
 /// The same failure this often at one place of the log is told as a state of its own.
 constexpr int kRecurring = 3;
 

@@ -19,7 +19,7 @@ struct SourceFacts {
   /// Where the slot begins. 0: the slot was about to be made when this was saved, and may or may not exist; nothing
   /// was read from it.
   Lsn consistent_point;
-  /// Never behind what PostgreSQL was told.
+  /// What PostgreSQL was told is durable here, as last remembered: at most some seconds behind.
   Lsn acknowledged;
   /// Options of START_REPLICATION: they decide how transactions are cut into messages.
   int protocol = 0;
