@@ -121,11 +121,18 @@ std::shared_ptr<Database> Database::open(const std::filesystem::path& path, cons
 std::shared_ptr<Database> Database::share_or_read(const std::filesystem::path& path, const OpenOptions& options) {
   std::error_code ignored;
   const auto key = std::filesystem::weakly_canonical(path, ignored).string();
-  std::lock_guard lock(open_files_lock);
-  if (auto open = open_files()[key].lock()) return open;
+  std::unique_lock lock(open_files_lock);
+  for (auto found = open_files().find(key); found != open_files().end(); found = open_files().find(key)) {
+    if (auto open = found->second.lock()) return open;
+    file_closed.wait(lock);
+  }
+  if (const std::uint64_t cut = cut_torn_log(path); cut > 0)
+    log::info("duckdb.cut", "{}: {} bytes of a transaction that never committed were cut off its log", path.string(),
+              cut);
   auto database = open_with(path.c_str(), options);
   database->path_ = path;
   database->read_only_ = options.read_only;
+  database->open_files_key_ = key;
   open_files()[key] = database;
   return database;
 }
@@ -133,7 +140,7 @@ std::shared_ptr<Database> Database::share_or_read(const std::filesystem::path& p
 Database::~Database() {
   duckdb_close(&handle_);
   if (open_files_key_.empty()) return;
-  std::lock_guard lock(open_files_lock);
+  const std::lock_guard lock(open_files_lock);
   open_files().erase(open_files_key_);
   file_closed.notify_all();
 }

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "duckdb.h"
+#include "sinks/duckdb/handle.h"
 
 namespace tailrace::duckdb {
 namespace {
@@ -187,6 +188,14 @@ TEST_F(RealTornLogTest, CutLeavesWhatWasCommittedAndNoMore) {
   leave_torn_log();
   EXPECT_GT(cut_torn_log(database()), 0U);
   EXPECT_EQ(rows_after_reopening(), 1);
+}
+
+TEST_F(RealTornLogTest, ATargetIsOpenedWithoutWhatWasNeverCommitted) {
+  for (const bool read_only : {false, true}) {
+    leave_torn_log();
+    Connection connection(Database::share_or_read(database(), {64ULL << 20, 1, read_only}));
+    EXPECT_EQ(connection.rows("SELECT count(*)::VARCHAR FROM t").front().front().second, "1");
+  }
 }
 
 // When this fails, DuckDB replays such logs right, and the cut may go.
