@@ -1,20 +1,24 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/registry.h"
+#include "cli/run_pipelines.h"
 #include "cli/terminal.h"
+#include "pipeline/check.h"
 #include "sources/postgres/preflight.h"
 
 namespace tailrace::cli {
 namespace {
 
-using postgres::Finding;
-using postgres::PreflightReport;
-using postgres::Severity;
+using sources::Finding;
+using sources::Severity;
 
 struct CheckOptions {
   std::string subject;
@@ -40,60 +44,104 @@ std::string mark(Severity severity) {
   return {};
 }
 
-std::size_t count(const PreflightReport& report, Severity severity) {
-  std::size_t n = 0;
-  for (const Finding& finding : report.findings) n += finding.severity == severity ? 1 : 0;
-  return n;
+std::size_t count(const std::vector<Finding>& findings, Severity severity) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(findings, [=](const Finding& finding) { return finding.severity == severity; }));
 }
 
-void print_json(const PreflightReport& report) {
-  nlohmann::json findings = nlohmann::json::array();
-  for (const Finding& finding : report.findings)
-    findings.push_back({{"code", finding.code},
-                        {"severity", severity_name(finding.severity)},
-                        {"title", finding.title},
-                        {"what", finding.what},
-                        {"remedy", finding.remedy}});
-  const nlohmann::json document = {{"passed", report.passed()},
-                                   {"server_version", report.server_version},
-                                   {"database", report.database},
-                                   {"tables", report.tables.size()},
-                                   {"findings", findings}};
-  std::cout << document.dump() << "\n";
+nlohmann::json json_of(const std::vector<Finding>& findings) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const Finding& finding : findings)
+    out.push_back({{"code", finding.code},
+                   {"severity", severity_name(finding.severity)},
+                   {"title", finding.title},
+                   {"what", finding.what},
+                   {"remedy", finding.remedy}});
+  return out;
 }
 
-void print_fix_sql(const PreflightReport& report) {
-  for (const Finding& finding : report.findings)
+void print_fix_sql(const std::vector<Finding>& findings) {
+  for (const Finding& finding : findings)
     if (finding.severity != Severity::kNote && !finding.remedy.empty())
       std::cout << "-- " << finding.code << " " << finding.what << "\n" << finding.remedy << "\n";
 }
 
-void print_text(const PreflightReport& report) {
-  for (const Finding& finding : report.findings) {
+void print_text(const std::vector<Finding>& findings) {
+  for (const Finding& finding : findings) {
     const bool fine = finding.severity == Severity::kNote;
     std::cout << fmt::format("{} {:<18} {}{}\n", mark(finding.severity), finding.title, fine ? "" : finding.code + " ",
                              finding.what);
     if (!fine && !finding.remedy.empty()) std::cout << "    fix: " << finding.remedy << "\n";
   }
-  const std::size_t errors = count(report, Severity::kError);
-  const std::size_t warnings = count(report, Severity::kWarning);
-  std::cout << fmt::format("{} checks, {} error{}, {} warning{}. Nothing was created.{}\n", report.findings.size(),
-                           errors, errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s",
-                           errors + warnings > 0 ? " --fix-sql prints the SQL." : "");
+}
+
+void print_sum(const std::vector<Finding>& findings, const char* fixes) {
+  const std::size_t errors = count(findings, Severity::kError);
+  const std::size_t warnings = count(findings, Severity::kWarning);
+  std::cout << fmt::format("{} check{}, {} error{}, {} warning{}. Nothing was created.{}\n", findings.size(),
+                           findings.size() == 1 ? "" : "s", errors, errors == 1 ? "" : "s", warnings,
+                           warnings == 1 ? "" : "s", errors + warnings > 0 ? fixes : "");
 }
 
 ExitCode check_source_uri(const CheckOptions& options, const GlobalOptions& globals) {
   postgres::SourceSpec spec;
   spec.conninfo = options.subject;
   spec.tables = options.tables;
-  const PreflightReport report = postgres::check_source(spec, false);
-  if (globals.json)
-    print_json(report);
-  else if (options.fix_sql)
-    print_fix_sql(report);
-  else
-    print_text(report);
+  const postgres::PreflightReport report = postgres::check_source(spec, false);
+  const std::vector<Finding> findings = source_check(report).findings;
+  if (globals.json) {
+    const nlohmann::json document = {{"passed", report.passed()},
+                                     {"server_version", report.server_version},
+                                     {"database", report.database},
+                                     {"tables", report.tables.size()},
+                                     {"findings", json_of(findings)}};
+    std::cout << document.dump() << "\n";
+  } else if (options.fix_sql) {
+    print_fix_sql(findings);
+  } else {
+    print_text(findings);
+    print_sum(findings, " --fix-sql prints the SQL.");
+  }
   return report.passed() ? ExitCode::kDone : ExitCode::kAnswerIsNo;
+}
+
+ExitCode check_file(const CheckOptions& options, const GlobalOptions& globals) {
+  if (!options.tables.empty())
+    throw BadConfigError("TR200", "--table means nothing beside a pipeline file", "the file says which tables");
+  std::vector<pipeline::PipelineSpec> specs = load_pipelines(options.subject);
+  place_state(specs, globals);
+  nlohmann::json pipelines = nlohmann::json::array();
+  std::vector<Finding> all;
+  for (const pipeline::PipelineSpec& spec : specs) {
+    const pipeline::PipelineCheck check = pipeline::check_pipeline(spec);
+    all.insert(all.end(), check.findings.begin(), check.findings.end());
+    if (globals.json) {
+      pipelines.push_back(
+          {{"name", check.name}, {"passed", pipeline::passed(check.findings)}, {"findings", json_of(check.findings)}});
+    } else if (options.fix_sql) {
+      print_fix_sql(check.findings);
+    } else {
+      if (specs.size() > 1) std::cout << check.name << ":\n";
+      print_text(check.findings);
+    }
+  }
+  const bool good = pipeline::passed(all);
+  if (globals.json) {
+    std::cout << nlohmann::json{{"passed", good}, {"pipelines", pipelines}}.dump() << "\n";
+  } else if (!options.fix_sql) {
+    print_sum(all, "");
+  }
+  return good ? ExitCode::kDone : ExitCode::kAnswerIsNo;
+}
+
+/// A conninfo has a "://" or a "="; everything else is the path of a file.
+bool is_source(const std::string& subject) {
+  return subject.find("://") != std::string::npos ||
+         (subject.find('=') != std::string::npos && !std::filesystem::exists(subject));
+}
+
+ExitCode check(const CheckOptions& options, const GlobalOptions& globals) {
+  return is_source(options.subject) ? check_source_uri(options, globals) : check_file(options, globals);
 }
 
 }  // namespace
@@ -101,9 +149,8 @@ ExitCode check_source_uri(const CheckOptions& options, const GlobalOptions& glob
 void add_check_command(Frame& frame) {
   auto options = std::make_shared<CheckOptions>();
   CLI::App* command =
-      frame.command("check", "Look for whatever would stop a pipeline; creates nothing",
-                    "tailrace check postgresql://cdc@localhost/shop",
-                    [options](const GlobalOptions& globals) { return check_source_uri(*options, globals); });
+      frame.command("check", "Look for whatever would stop a pipeline; creates nothing", "tailrace check shop.yaml",
+                    [options](const GlobalOptions& globals) { return check(*options, globals); });
   command->add_option("subject", options->subject, "A source URI, or a pipeline file")->required();
   command->add_option("--table", options->tables, "Only these tables (patterns as schema.table)");
   command->add_flag("--fix-sql", options->fix_sql, "Print the SQL that mends what was found, and nothing else");

@@ -1,8 +1,5 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "cli/registrations.h"
@@ -10,6 +7,7 @@
 #include "config/schema.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/query.h"
+#include "sinks/duckdb/target_check.h"
 #include "sinks/duckdb/value_text.h"
 
 namespace tailrace::cli {
@@ -91,22 +89,6 @@ std::optional<duckdb::AsOf> moment_of(std::string text) {
   return duckdb::AsOf{.time = PgTime::from_unix_micros(unix_micros), .lsn = std::nullopt};
 }
 
-/// What opening the file for writing would meet. Somebody else's lock is no finding: the runner waits for it.
-void check_target(const std::filesystem::path& path) {
-  std::error_code error;
-  if (std::filesystem::exists(path, error)) {
-    try {
-      const duckdb::DuckdbQuery readable(path);
-    } catch (const RetryError&) {
-      return;
-    }
-  }
-  const std::filesystem::path& what = std::filesystem::exists(path, error) ? path : path.parent_path();
-  if (::access(what.c_str(), W_OK) == 0) return;
-  throw RefusedError("TR606", fmt::format("{} cannot be written: {}", what.string(), std::strerror(errno)),
-                     "see that the directory exists and is writable");
-}
-
 void query_duckdb(const std::filesystem::path& path, const pipeline::QueryRequest& request,
                   const pipeline::QueryOutput& output, std::stop_token stop) {
   duckdb::DuckdbQuery query(path);
@@ -118,13 +100,18 @@ void query_duckdb(const std::filesystem::path& path, const pipeline::QueryReques
 
 pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given) {
   DuckdbSpec spec = given;
-  spec.path = std::filesystem::absolute(spec.path);
+  spec.path = std::filesystem::absolute(spec.path).lexically_normal();
   pipeline::SinkSetup setup;
   setup.name = name;
   setup.kind = "duckdb";
   setup.display = spec.path.string();
   setup.release_when_idle = spec.release_when_idle;
-  setup.check = [path = spec.path] { check_target(path); };
+  setup.check = [spec](const pipeline::TargetToCheck& target) {
+    DuckdbSpec asked = spec;
+    asked.pipeline = target.pipeline;
+    asked.source_id = target.source_id;
+    return duckdb::check_target(asked, target.tables);
+  };
   setup.query = [path = spec.path](const pipeline::QueryRequest& request, const pipeline::QueryOutput& output,
                                    std::stop_token stop) { query_duckdb(path, request, output, std::move(stop)); };
   setup.make = [spec](const pipeline::SinkRoom& room) -> std::unique_ptr<sinks::Sink> {

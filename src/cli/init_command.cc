@@ -109,7 +109,7 @@ ExitCode init(const InitOptions& options, const GlobalOptions& globals) {
     for (const postgres::Finding& finding : report.findings)
       if (finding.severity == postgres::Severity::kError)
         throw RefusedError(finding.code, finding.what, finding.remedy);
-    throw RefusedError("TR131", "the database has no table to follow", "name another database in the URI");
+    throw RefusedError("TR107", "the database has no table to follow", "name another database in the URI");
   }
   const std::string name = pipeline_name(report.database);
   const bool by_reference = holds_password(options.source);

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -6,6 +8,7 @@
 #include "cli/registry.h"
 #include "config/schema.h"
 #include "sources/postgres/postgres_source.h"
+#include "sources/postgres/preflight.h"
 #include "sources/postgres/removal.h"
 
 namespace tailrace::cli {
@@ -128,6 +131,18 @@ Object<PostgresDraft> postgres_object() {
 
 }  // namespace
 
+sources::SourceCheck source_check(const postgres::PreflightReport& report) {
+  sources::SourceCheck check;
+  if (!report.server_version.empty())
+    check.findings.push_back({"", postgres::Severity::kNote, "source",
+                              fmt::format("PostgreSQL {}, database {}, {} table{}", report.server_version,
+                                          report.database, report.tables.size(), report.tables.size() == 1 ? "" : "s"),
+                              ""});
+  check.findings.insert(check.findings.end(), report.findings.begin(), report.findings.end());
+  for (const postgres::SelectedTable& table : report.tables) check.tables.emplace_back(table.schema, table.name);
+  return check;
+}
+
 pipeline::SourceSetup postgres_source(const SourceSpec& spec) {
   return {.kind = "postgres",
           .display = postgres::without_secrets(spec.conninfo),
@@ -136,6 +151,7 @@ pipeline::SourceSetup postgres_source(const SourceSpec& spec) {
           .make = [spec](pipeline::FactStore& facts, TransactionLog& log) -> std::unique_ptr<sources::Source> {
             return std::make_unique<RememberingSource>(spec, facts, log);
           },
+          .check = [spec](bool slot_is_ours) { return source_check(postgres::check_source(spec, slot_is_ours)); },
           .drop = [spec](bool slot, bool publication) { postgres::drop_at_source(spec, slot, publication); }};
 }
 

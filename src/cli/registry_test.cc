@@ -106,7 +106,7 @@ TEST(Targets, OnlyWhatIsKnownIsTaken) {
 }
 
 TEST(Targets, AFileThatCannotBeWrittenIsFoundBeforehand) {
-  EXPECT_THROW(sink_for_target("mirror", "/nowhere/at/all.duckdb", false).check(), RefusedError);
+  EXPECT_THROW(sink_for_target("mirror", "/nowhere/at/all.duckdb", false).check({"shop", "", {}}), RefusedError);
 }
 
 }  // namespace

@@ -20,13 +20,7 @@ ExitCode run_files(const RunArguments& arguments, const GlobalOptions& globals) 
   for (const std::string& file : arguments.files) {
     for (pipeline::PipelineSpec& spec : load_pipelines(file)) specs.push_back(std::move(spec));
   }
-  if (!globals.state.empty()) {
-    if (specs.size() > 1) {
-      throw BadConfigError("TR209", "--state names one directory, but there are several pipelines",
-                           "give each its place in the file: log: {journal: {path: …}}");
-    }
-    specs.front().state = globals.state;
-  }
+  place_state(specs, globals);
   return run_pipelines(std::move(specs), arguments.until_caught_up, globals);
 }
 

@@ -115,6 +115,15 @@ std::exception_ptr report_ends(std::list<Running>& running, bool until_caught_up
 
 }  // namespace
 
+void place_state(std::vector<PipelineSpec>& specs, const GlobalOptions& globals) {
+  if (globals.state.empty()) return;
+  if (specs.size() > 1) {
+    throw BadConfigError("TR209", "--state names one directory, but there are several pipelines",
+                         "give each its place in the file: log: {journal: {path: …}}");
+  }
+  specs.front().state = globals.state;
+}
+
 ExitCode run_pipelines(std::vector<PipelineSpec> specs, bool until_caught_up, const GlobalOptions& globals) {
   StopSignals signals;
   pipeline::RunOptions options;

@@ -7,6 +7,9 @@
 
 namespace tailrace::cli {
 
+/// Puts the one pipeline's state where --state says. Throws BadConfigError TR209 when there are several.
+void place_state(std::vector<pipeline::PipelineSpec>& specs, const GlobalOptions& globals);
+
 /// Runs pipelines in the foreground until a signal, the end of their sinks, or, with `until_caught_up`, until each has
 /// what was committed at the start. Every pipeline is reachable through its control socket meanwhile. Throws what the
 /// first of them to fail threw; the others run on.

@@ -73,7 +73,12 @@ Pipeline::Pipeline(PipelineSpec spec, const RunOptions& options)
 
 void Pipeline::check_targets() const {
   for (const SinkSetup& sink : spec_.sinks) {
-    if (sink.check) sink.check();
+    if (!sink.check) continue;
+    try {
+      sink.check({.pipeline = spec_.name, .source_id = "", .tables = {}});
+    } catch (const RetryError& error) {
+      log::info("sink.busy", "{}: {}", sink.name, error.what());  // the runner waits for it
+    }
   }
 }
 

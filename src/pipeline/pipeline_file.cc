@@ -118,7 +118,12 @@ PipelineSpec read_pipeline(const Node& node, const Components& components, const
   if (draft.sinks->kind != Node::Kind::kMap) throw reading.wrong(*draft.sinks, "map from names to targets, or {}");
   for (const Entry& sink : draft.sinks->entries) {
     const auto [kind, entry] = kind_of(components.sinks, sink.value, reading);
-    spec.sinks.push_back(kind->read(entry->value, reading, sink.key));
+    SinkSetup setup = kind->read(entry->value, reading, sink.key);
+    for (const SinkSetup& other : spec.sinks)
+      if (other.kind == setup.kind && other.display == setup.display)
+        throw reading.error("TR209", fmt::format("`{}` and `{}` are one target", other.name, setup.name),
+                            "give each sink a target of its own", sink.value);
+    spec.sinks.push_back(std::move(setup));
   }
   const JournalDraft& journal = draft.log.journal;
   spec.log = {.keep = journal.keep, .max_size = journal.max_size, .on_full = journal.on_full};

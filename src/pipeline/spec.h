@@ -12,6 +12,7 @@
 #include "model/transaction_log.h"
 #include "pipeline/fact_store.h"
 #include "sinks/sink.h"
+#include "sources/finding.h"
 #include "sources/source.h"
 
 namespace tailrace::pipeline {
@@ -24,6 +25,9 @@ struct SourceSetup {
   std::string slot;
   std::string publication;
   std::function<std::unique_ptr<sources::Source>(FactStore& facts, TransactionLog& log)> make = {};
+  /// Looks whether the source can be followed; makes nothing. Null = nothing to tell. `slot_is_ours`: the state knows
+  /// the slot, so that its existence is no obstacle.
+  std::function<sources::SourceCheck(bool slot_is_ours)> check = {};
   /// Removes at the source what was made there for the pipeline.
   std::function<void(bool slot, bool publication)> drop = {};
 };
@@ -51,6 +55,15 @@ struct QueryRequest {
 /// Where a query's answer goes, piece by piece. Throws when nobody listens any more; the query then ends.
 using QueryOutput = std::function<void(std::string_view text)>;
 
+/// What is known when a target is looked at beforehand.
+struct TargetToCheck {
+  std::string pipeline;
+  /// Empty while the source was never prepared.
+  std::string source_id;
+  /// What would be written, as far as the source was asked.
+  std::vector<sources::TableName> tables;
+};
+
 /// One sink of a pipeline, ready to be made.
 struct SinkSetup {
   std::string name;
@@ -60,8 +73,9 @@ struct SinkSetup {
   /// Let go of the target when nothing flowed for so long.
   std::optional<std::chrono::milliseconds> release_when_idle = {};
   std::function<std::unique_ptr<sinks::Sink>(const SinkRoom& room)> make = {};
-  /// Throws what opening the target would, as far as that can be told without writing to it; null = nothing to tell.
-  std::function<void()> check = {};
+  /// Throws what opening the target would, as far as that can be told without writing to it, RetryError when somebody
+  /// holds it; else says in what state the target is. Null = nothing to tell.
+  std::function<std::string(const TargetToCheck& target)> check = {};
   /// Answers a question about the target from any thread of this process, beside the sink or without one, unless
   /// stopped. Null where the target has no SQL.
   std::function<void(const QueryRequest& request, const QueryOutput& output, std::stop_token stop)> query = {};

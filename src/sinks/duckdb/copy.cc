@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <optional>
 #include <set>
 
@@ -10,30 +9,15 @@
 #include "sinks/duckdb/key.h"
 #include "sinks/duckdb/sink_state.h"
 #include "sinks/duckdb/table_writer.h"
+#include "sinks/duckdb/target_check.h"
 
 namespace tailrace::duckdb {
 namespace {
 
-/// DuckDB's names ignore ASCII case.
-std::string folded(std::string name) {
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return name;
-}
-
 void refuse_clashing_names(const std::vector<RelationPtr>& tables, const std::string& catalog) {
   std::set<std::string> seen;
   for (const RelationPtr& table : tables) {
-    if (folded(table->schema) == folded(catalog))
-      throw BadConfigError("TR608",
-                           fmt::format("DuckDB calls a file by its name, and \"{}\" is also the schema of {}: neither "
-                                       "could be addressed",
-                                       catalog, table->display_name()),
-                           "name the target file otherwise");
-    if (folded(table->schema) == "tailrace")
-      throw BadConfigError(
-          "TR608",
-          fmt::format("{} cannot be mirrored: the schema \"tailrace\" is Tailrace's own", table->display_name()),
-          "leave the table out");
+    refuse_unaddressable({table->schema, table->name}, catalog);
     if (!seen.insert(folded(table->schema) + '\0' + folded(table->name)).second)
       throw BadConfigError("TR608",
                            fmt::format("{} differs from another table only in upper and lower case, which "
@@ -129,22 +113,11 @@ TableShape DuckdbSink::State::shape_of(const RelationPtr& relation) const {
 }
 
 void DuckdbSink::State::refuse_foreign(const std::vector<RelationPtr>& tables) {
-  std::set<std::string> theirs;
-  for (const TextRow& row : connection_->rows("SELECT schema_name, table_name FROM duckdb_tables() WHERE "
-                                              "database_name = current_database() UNION ALL SELECT schema_name, "
-                                              "view_name FROM duckdb_views() WHERE database_name = current_database() "
-                                              "AND NOT internal"))
-    theirs.insert(folded(row[0].second) + '\0' + folded(row[1].second));
-  for (const RelationPtr& table : tables) {
-    if (tables_.contains({table->schema, table->name})) continue;
-    const bool history = keeps_history(spec_, table->schema, table->name);
-    const std::string name = folded(table->schema) + '\0' + folded(table->name);
-    if (theirs.contains(name) || (history && theirs.contains(name + "__history")))
-      throw RefusedError("TR602",
-                         fmt::format("{} already has a table {} that Tailrace did not make", spec_.path.string(),
-                                     table->display_name()),
-                         "name another target file, or move that table away");
-  }
+  std::vector<TableName> wanted;
+  for (const RelationPtr& table : tables) wanted.emplace_back(table->schema, table->name);
+  std::set<TableName> ours;
+  for (const auto& [name, table] : tables_) ours.insert(name);
+  refuse_foreign_tables(*connection_, spec_, wanted, ours);
 }
 
 std::string DuckdbSink::State::catalog_name() {

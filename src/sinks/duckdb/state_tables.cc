@@ -47,13 +47,7 @@ constexpr const char* kSchema[] = {
 }  // namespace
 
 void StateTables::open(const DuckdbSpec& spec) {
-  const auto schemas = connection_.rows(
-      "SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database() AND schema_name = 'tailrace'");
-  if (schemas.empty()) {
-    create(spec);
-  } else {
-    check(spec);
-  }
+  if (!verify(spec)) create(spec);
 }
 
 void StateTables::create(const DuckdbSpec& spec) {
@@ -67,7 +61,10 @@ void StateTables::create(const DuckdbSpec& spec) {
   connection_.run("COMMIT");
 }
 
-void StateTables::check(const DuckdbSpec& spec) {
+bool StateTables::verify(const DuckdbSpec& spec) {
+  const auto schemas = connection_.rows(
+      "SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database() AND schema_name = 'tailrace'");
+  if (schemas.empty()) return false;
   const std::string path = spec.path.string();
   const auto tables = connection_.rows(
       "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = 'tailrace' "
@@ -83,10 +80,12 @@ void StateTables::check(const DuckdbSpec& spec) {
   if (number(meta[0].second) > kFormat)
     throw RefusedError("TR603", fmt::format("{} was written by a newer Tailrace (format {})", path, meta[0].second),
                        "use that version, or name another target file");
-  if (meta[1].second != spec.pipeline || meta[2].second != spec.source_id)
+  const bool other_source = !spec.source_id.empty() && meta[2].second != spec.source_id;
+  if (meta[1].second != spec.pipeline || other_source)
     throw RefusedError(
         "TR604", fmt::format("{} is the target of pipeline \"{}\" with another source or name", path, meta[1].second),
         "name another target file; one file belongs to one pipeline");
+  return true;
 }
 
 std::optional<Cursor> StateTables::read_cursor() {

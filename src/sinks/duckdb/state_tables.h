@@ -31,6 +31,9 @@ class StateTables {
 
   /// Makes the schema in a new target, or checks that it is ours. Throws RefusedError.
   void open(const DuckdbSpec& spec);
+  /// False when there is no such schema. Throws RefusedError when it is there and not of this pipeline and source (an
+  /// empty spec.source_id is not compared), CorruptionError.
+  bool verify(const DuckdbSpec& spec);
 
   std::optional<Cursor> read_cursor();
   sinks::Counters read_counters();
@@ -50,7 +53,6 @@ class StateTables {
 
  private:
   void create(const DuckdbSpec& spec);
-  void check(const DuckdbSpec& spec);
 
   Connection& connection_;
   std::optional<Statement> delete_cursor_;

@@ -5,23 +5,13 @@
 #include <vector>
 
 #include "base/lsn.h"
+#include "sources/finding.h"
 #include "sources/postgres/spec.h"
 
 namespace tailrace::postgres {
 
-enum class Severity : std::uint8_t { kNote, kWarning, kError };
-
-/// Something that a look at the source has found.
-struct Finding {
-  /// "TR104": explained by `tailrace docs TR104`.
-  std::string code;
-  Severity severity = Severity::kNote;
-  std::string title;
-  /// What it means here, in a sentence.
-  std::string what;
-  /// SQL or setting that mends it; empty when nothing needs to be done.
-  std::string remedy;
-};
+using sources::Finding;
+using sources::Severity;
 
 /// A table that the pattern selects, for showing and for `init`.
 struct SelectedTable {
