@@ -44,7 +44,7 @@ using Clock = std::chrono::steady_clock;
 
 // none: wait in poll(). fixed: sleep after every read. rate: sleep until the rate seen so far has filled `target`
 // bytes. available: sleep in short steps until FIONREAD shows `target` bytes. low_water: SO_RCVLOWAT. drain: read until
-// the socket is empty, then sleep, unless next to nothing came since the last sleep.
+// the socket is empty, then sleep, unless nothing came since the last sleep.
 enum class Pause { none, fixed, rate, available, low_water, drain };
 
 struct Options {
@@ -71,6 +71,7 @@ struct Counts {
   uint64_t bytes = 0;
   uint64_t reads = 0;
   uint64_t sleeps = 0;
+  uint64_t stalls = 0;
 };
 
 uint64_t parse_lsn(const std::string& text) {
@@ -144,10 +145,10 @@ class Reader {
     fd_ = PQsocket(conn_.get());
     const bool local_tcp = is_local_tcp();
     pause_ = options.pause_time.value_or(local_tcp ? kLocalTcpPause : kOtherPause);
-    const int receive_buffer =
+    receive_buffer_ =
         options.receive_buffer.value_or(local_tcp && options.pause == Pause::drain ? kLocalTcpReceiveBuffer : 0);
-    if (receive_buffer > 0) {
-      set_socket_option(SO_RCVBUF, receive_buffer);
+    if (receive_buffer_ > 0) {
+      set_socket_option(SO_RCVBUF, receive_buffer_);
     }
     if (options.pause == Pause::low_water) {
       set_socket_option(SO_RCVLOWAT, static_cast<int>(options.target));
@@ -179,11 +180,12 @@ class Reader {
     const double streaming = std::chrono::duration<double>(ended_ - first_row_).count();
     std::printf(
         "{\"rows\": %lu, \"commits\": %lu, \"messages\": %lu, \"bytes\": %lu, \"reads\": %lu, \"sleeps\": %lu, "
+        "\"stalls\": %lu, "
         "\"seconds\": %.4f, \"seconds_from_first_byte\": %.4f, \"rows_per_second\": %.0f, \"cpu_user\": %.3f, "
         "\"cpu_system\": %.3f, \"walsender_cpu\": %.2f, \"max_rss_kib\": %ld}\n",
-        counts_.rows, counts_.commits, counts_.messages, counts_.bytes, counts_.reads, counts_.sleeps, elapsed,
-        streaming, static_cast<double>(counts_.rows) / elapsed, seconds(usage.ru_utime), seconds(usage.ru_stime),
-        walsender_cpu_, usage.ru_maxrss);
+        counts_.rows, counts_.commits, counts_.messages, counts_.bytes, counts_.reads, counts_.sleeps, counts_.stalls,
+        elapsed, streaming, static_cast<double>(counts_.rows) / elapsed, seconds(usage.ru_utime),
+        seconds(usage.ru_stime), walsender_cpu_, usage.ru_maxrss);
   }
 
  private:
@@ -300,11 +302,26 @@ class Reader {
         drained_ += got;
         return got;
       }
-      if (std::exchange(drained_, 0) >= kIdleBytes) {
+      if (std::exchange(drained_, 0) > 0) {
         sleep_for(pause_);
       } else {
-        wait_readable();
+        wait_unless_stalled();
       }
+    }
+  }
+
+  // A small window may be smaller than the sender's segments: it then sends by its probe timer only. The load is never
+  // quiet for that long, so a wait of this length means a stall, and the window is doubled.
+  void wait_unless_stalled() {
+    const auto before = Clock::now();
+    wait_readable();
+    if (counts_.rows == 0 || receive_buffer_ == 0 || receive_buffer_ >= kOpenReceiveBuffer) {
+      return;
+    }
+    if (Clock::now() - before >= kStall) {
+      receive_buffer_ *= 2;
+      set_socket_option(SO_RCVBUF, receive_buffer_);
+      ++counts_.stalls;
     }
   }
 
@@ -427,14 +444,17 @@ class Reader {
 
   // Found by experiment, see RESULTS.md.
   static constexpr size_t kIdleBytes = 4096;
-  static constexpr int kLocalTcpReceiveBuffer = 24576;
-  static constexpr std::chrono::microseconds kLocalTcpPause{2000};
+  static constexpr int kLocalTcpReceiveBuffer = 32768;
+  static constexpr int kOpenReceiveBuffer = 262144;
+  static constexpr std::chrono::milliseconds kStall{100};
+  static constexpr std::chrono::microseconds kLocalTcpPause{4000};
   static constexpr std::chrono::microseconds kOtherPause{100};
 
   const Options options_;
   std::unique_ptr<PGconn, decltype(&PQfinish)> conn_;
   int fd_ = -1;
   std::chrono::microseconds pause_{0};
+  int receive_buffer_ = 0;
   std::vector<char> buffer_;
   size_t begin_ = 0;
   size_t end_ = 0;

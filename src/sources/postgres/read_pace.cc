@@ -13,15 +13,17 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-/// Not below 16 KiB: under half of the largest window it has seen, the sender moves only on its 200 ms probe.
-constexpr int kSmallWindow = 24576;
-constexpr int kOpenWindow = 262144;
-/// Long enough for the small window to fill.
-constexpr microseconds kLocalTcpPause{2000};
+/// Not below it: Linux' sender cuts segments of half the largest window it has seen (64 KiB at the handshake), and into
+/// a window smaller than one segment it sends only on its 200 ms probe. What the kernel grants of this depends on how
+/// full its buffers are, so observe_delay() watches for that.
+constexpr int kSmallBuffer = 32768;
+constexpr int kOpenBuffer = 262144;
+/// Long enough for the small window to be full most of the time.
+constexpr microseconds kLocalTcpPause{4000};
 /// A Unix socket's sender blocks after some 170 small messages: longer pauses stall it.
 constexpr microseconds kUnixPause{100};
 constexpr microseconds kRemotePause{100};
-constexpr microseconds kStalledPause{300};
+constexpr microseconds kOpenPause{300};
 constexpr milliseconds kStall{100};
 
 microseconds pause_of(Transport transport) {
@@ -59,8 +61,10 @@ void set_receive_buffer(int socket, int bytes) {
 }  // namespace
 
 ReadPace::ReadPace(Transport transport, int socket)
-    : socket_(socket), small_window_(transport == Transport::kLocalTcp), pause_(pause_of(transport)) {
-  if (small_window_) set_receive_buffer(socket, kSmallWindow);
+    : socket_(socket),
+      receive_buffer_(transport == Transport::kLocalTcp ? kSmallBuffer : 0),
+      pause_(pause_of(transport)) {
+  if (receive_buffer_ > 0) set_receive_buffer(socket, receive_buffer_);
 }
 
 void ReadPace::prepare_thread() { prctl(PR_SET_TIMERSLACK, 1UL); }
@@ -73,10 +77,10 @@ void ReadPace::rest(SteadyClock::time_point emptied) const {
 }
 
 void ReadPace::observe_delay(milliseconds waited, milliseconds under_way) {
-  if (!small_window_ || waited < kStall || under_way < kStall) return;
-  small_window_ = false;
-  pause_ = kStalledPause;
-  set_receive_buffer(socket_, kOpenWindow);
+  if (receive_buffer_ == 0 || receive_buffer_ == kOpenBuffer || waited < kStall || under_way < kStall) return;
+  receive_buffer_ *= 2;
+  if (receive_buffer_ == kOpenBuffer) pause_ = kOpenPause;
+  set_receive_buffer(socket_, receive_buffer_);
 }
 
 Transport ReadPace::transport_of(int socket) {

@@ -23,22 +23,21 @@ class ReadPace {
 
   /// The socket was just emptied and gave `bytes`: whether more is on its way, so that rest() is to be called rather
   /// than poll().
-  bool data_keep_coming(std::size_t bytes) const { return bytes >= kBusyBytes; }
+  bool data_keep_coming(std::size_t bytes) const { return bytes > 0; }
   /// Sleeps what is left of the pause since `emptied`.
   void rest(SteadyClock::time_point emptied) const;
 
   /// The server's data was this long under way although we waited for it. With a small window that means it stalls:
-  /// the window is then opened for the rest of the connection.
+  /// the window is then doubled, and after a few such steps as wide as over a network, for the rest of the connection.
   void observe_delay(std::chrono::milliseconds waited, std::chrono::milliseconds under_way);
 
   /// The transport of a connected socket.
   static Transport transport_of(int socket);
 
  private:
-  static constexpr std::size_t kBusyBytes = 4096;
-
   int socket_;
-  bool small_window_;
+  /// Bytes asked of the kernel for receiving; 0: its own choice.
+  int receive_buffer_ = 0;
   std::chrono::microseconds pause_;
 };
 
