@@ -208,6 +208,8 @@ void SinkRunner::take(const ChangeBatchPtr& batch) {
   publish(State::kStreaming);
   apply(*batch);
   last_flow_ = SteadyClock::now();
+  log::debug("sink.batch", "{}: {} changes applied in {} us", setup_.name, batch->changes.size(),
+             std::chrono::duration_cast<std::chrono::microseconds>(last_flow_ - now).count());
   if (!unflushed_ && last_flow_ - last_maintain_ >= settings_.maintain_every) maintain();
 }
 

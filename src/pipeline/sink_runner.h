@@ -29,7 +29,7 @@ struct RunnerSettings {
   std::chrono::milliseconds first_retry{200};
   std::chrono::milliseconds longest_retry{30'000};
   /// How often Sink::maintain() is called at the latest, and progress without changes written to the target.
-  std::chrono::milliseconds maintain_every{3'000};
+  std::chrono::milliseconds maintain_every{200};
   std::chrono::milliseconds progress_every{10'000};
 };
 

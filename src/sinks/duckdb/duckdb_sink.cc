@@ -13,9 +13,14 @@
 namespace tailrace::duckdb {
 namespace {
 
-// A checkpoint rewrites the parts of the file that changed. It waits for quiet, and for a busy target until the WAL is
-// long enough that the work is shared by many transactions.
-constexpr std::uintmax_t kBusyWal = 256ULL << 20;
+// A checkpoint rewrites the parts of the file that changed, and nothing is applied meanwhile. It waits for quiet, and
+// for a busy target until the WAL is long enough that many transactions share the work. While rows pour in, it comes
+// earlier: rows that are not yet compressed fill DuckDB's memory, and little is then left to be written at the end.
+constexpr std::uintmax_t kBusyWal = 128ULL << 20;
+constexpr std::uintmax_t kPouringWal = 32ULL << 20;
+constexpr auto kPouring = std::chrono::seconds(4);
+/// Checkpoints take at most one part in so many of the time, until the WAL is twice as long as it should be.
+constexpr int kShareOfTime = 4;
 constexpr std::uintmax_t kQuietWal = 4ULL << 20;
 constexpr auto kQuiet = std::chrono::milliseconds(200);
 
@@ -47,6 +52,7 @@ sinks::SinkState DuckdbSink::State::open() {
   database_ = Database::open(spec_.path, {spec_.memory_limit, spec_.threads, false});
   connection_ = std::make_unique<Connection>(database_);
   connection_->run("SET TimeZone = 'UTC'");
+  last_checkpoint_ = SteadyClock::now();
   if (catalog_name() == "tailrace")
     throw BadConfigError("TR608", "a target called \"tailrace\" could not be told from the schema of that name in it",
                          "name the target file otherwise");
@@ -212,8 +218,12 @@ Cursor DuckdbSink::State::flush() {
 void DuckdbSink::State::maintain() {
   if (!connection_ || in_transaction_) return;
   const auto wal = wal_size(spec_.path);
-  const bool quiet = SteadyClock::now() - last_apply_ > kQuiet;
-  if (wal >= kBusyWal || (quiet && wal >= kQuietWal)) checkpoint();
+  const auto now = SteadyClock::now();
+  const auto since = now - last_checkpoint_;
+  const bool quiet = now - last_apply_ > kQuiet;
+  const bool affordable = since >= kShareOfTime * checkpoint_took_ || wal >= 2 * kBusyWal;
+  const auto busy = since < kPouring ? kPouringWal : kBusyWal;
+  if ((affordable && wal >= busy) || (quiet && wal >= kQuietWal)) checkpoint();
 }
 
 void DuckdbSink::State::checkpoint() {
@@ -231,8 +241,9 @@ void DuckdbSink::State::checkpoint() {
   }
   TAILRACE_CRASH_POINT("duckdb.after_checkpoint");
   last_checkpoint_ = SteadyClock::now();
+  checkpoint_took_ = last_checkpoint_ - began;
   log::debug("duckdb.checkpoint", "checkpoint in {} ms",
-             std::chrono::duration_cast<std::chrono::milliseconds>(last_checkpoint_ - began).count());
+             std::chrono::duration_cast<std::chrono::milliseconds>(checkpoint_took_).count());
 }
 
 std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {

@@ -103,6 +103,7 @@ class DuckdbSink::State {
   bool in_transaction_ = false;
   SteadyClock::time_point last_apply_{};
   SteadyClock::time_point last_checkpoint_{};
+  SteadyClock::duration checkpoint_took_{};
   LetterBox letters_;
 };
 
