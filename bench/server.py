@@ -115,10 +115,17 @@ class Server:
     def drop_slots(self) -> None:
         self.sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active")
 
+    def drop_publications(self) -> None:
+        """What earlier pipelines made; theirs may have had the same names and other tables."""
+        with self.connect() as connection:
+            for (name,) in connection.execute("select pubname from pg_publication where pubname <> 'bench'").fetchall():
+                connection.execute(f'drop publication "{name}"')
+
     def empty(self) -> None:
         """No rows, no slots, no WAL to keep."""
         self.wait_for_slots()
         self.drop_slots()
+        self.drop_publications()
         self.sql("truncate events, orders")
         self.sql("checkpoint")
 

@@ -1,5 +1,6 @@
 #include "sinks/duckdb/value_text.h"
 
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -13,6 +14,17 @@ constexpr std::int64_t kInfinity64 = std::numeric_limits<std::int64_t>::max();
 constexpr std::int32_t kInfinity32 = std::numeric_limits<std::int32_t>::max();
 
 bool is_digit(char c) { return static_cast<unsigned char>(c - '0') < 10; }
+
+constexpr std::array<std::int8_t, 256> kHexDigits = [] {
+  std::array<std::int8_t, 256> values{};
+  values.fill(-1);
+  for (int n = 0; n < 10; ++n) values[static_cast<std::size_t>('0' + n)] = static_cast<std::int8_t>(n);
+  for (int n = 10; n < 16; ++n) values[static_cast<std::size_t>('a' + n - 10)] = static_cast<std::int8_t>(n);
+  return values;
+}();
+
+/// The value of a lower-case digit as PostgreSQL writes them, negative for anything else.
+int hex_digit(char c) { return kHexDigits[static_cast<unsigned char>(c)]; }
 
 /// Reads forward through a text; every step says whether it succeeded.
 class Scanner {
@@ -180,24 +192,19 @@ bool parse_decimal(ByteView text, int width, int scale, Int128& out) {
 
 bool parse_uuid(ByteView text, unsigned __int128& out) {
   if (text.size() != 36) return false;
-  unsigned __int128 value = 0;
-  for (std::size_t n = 0; n < 36; ++n) {
-    const char c = text[n];
-    if (n == 8 || n == 13 || n == 18 || n == 23) {
-      if (c != '-') return false;
-      continue;
-    }
-    unsigned digit = 0;
-    if (is_digit(c)) {
-      digit = static_cast<unsigned>(c - '0');
-    } else if (c >= 'a' && c <= 'f') {
-      digit = static_cast<unsigned>(c - 'a') + 10;
-    } else {
-      return false;
-    }
-    value = (value << 4) | digit;
+  // Where the 32 digits stand between the dashes.
+  static constexpr std::array<unsigned char, 32> kDigits = {0,  1,  2,  3,  4,  5,  6,  7,  9,  10, 11,
+                                                            12, 14, 15, 16, 17, 19, 20, 21, 22, 24, 25,
+                                                            26, 27, 28, 29, 30, 31, 32, 33, 34, 35};
+  std::array<std::uint64_t, 2> halves{};
+  int wrong = 0;
+  for (std::size_t n = 0; n < kDigits.size(); ++n) {
+    const int digit = hex_digit(text[kDigits[n]]);
+    wrong |= digit;
+    halves[n / 16] = halves[n / 16] << 4 | static_cast<unsigned>(digit);
   }
-  out = value;
+  if (wrong < 0 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-') return false;
+  out = static_cast<unsigned __int128>(halves[0]) << 64 | halves[1];
   return true;
 }
 
@@ -301,13 +308,9 @@ bool bytea_size(ByteView text, std::size_t& size) {
 }
 
 bool decode_bytea(ByteView text, char* out) {
-  const auto nibble = [](char c) {
-    if (is_digit(c)) return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-  };
   for (std::size_t at = 2; at + 1 < text.size(); at += 2) {
-    const int high = nibble(text[at]);
-    const int low = nibble(text[at + 1]);
+    const int high = hex_digit(text[at]);
+    const int low = hex_digit(text[at + 1]);
     if (high < 0 || low < 0) return false;
     *out++ = static_cast<char>(high << 4 | low);
   }
