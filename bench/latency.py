@@ -69,6 +69,8 @@ class Writer(threading.Thread):
     def run(self) -> None:
         half = (CHANGES_PER_COMMIT - 2) // 2
         with self._server.connect() as connection:
+            # Otherwise the server itself holds a commit back from its readers for up to wal_writer_delay.
+            connection.execute("set synchronous_commit = on")
             connection.execute(
                 f"prepare change(bigint) as with a as (update events set amount = amount + 1 where id in "
                 f"(select 1 + (random() * {self._rows - 1})::bigint from generate_series(1, {half})) returning 1), "

@@ -125,7 +125,6 @@ Table& DuckdbSink::State::table_for(const Relation& relation, const Position& at
 
 void DuckdbSink::State::apply(const ChangeBatch& batch) {
   begin();
-  last_apply_ = SteadyClock::now();
   try {
     write_batch(batch);
   } catch (const SuspectTable& suspect) {
@@ -211,6 +210,7 @@ Cursor DuckdbSink::State::flush() {
   }
   TAILRACE_CRASH_POINT("duckdb.after_commit");
   in_transaction_ = false;
+  last_commit_ = SteadyClock::now();
   durable_ = pending_;
   return *durable_;
 }
@@ -220,7 +220,7 @@ void DuckdbSink::State::maintain() {
   const auto wal = wal_size(spec_.path);
   const auto now = SteadyClock::now();
   const auto since = now - last_checkpoint_;
-  const bool quiet = now - last_apply_ > kQuiet;
+  const bool quiet = now - last_commit_ > kQuiet;
   const bool affordable = since >= kShareOfTime * checkpoint_took_ || wal >= 2 * kBusyWal;
   const auto busy = since < kPouring ? kPouringWal : kBusyWal;
   if ((affordable && wal >= busy) || (quiet && wal >= kQuietWal)) checkpoint();

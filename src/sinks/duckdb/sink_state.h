@@ -101,7 +101,7 @@ class DuckdbSink::State {
   Cursor pending_;
   sinks::Counters counters_;
   bool in_transaction_ = false;
-  SteadyClock::time_point last_apply_{};
+  SteadyClock::time_point last_commit_{};
   SteadyClock::time_point last_checkpoint_{};
   SteadyClock::duration checkpoint_took_{};
   LetterBox letters_;
