@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -38,10 +39,28 @@ def server_binaries() -> Path:
     return binaries
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+class ReservedPort:
+    """A port that no other test takes, also not while the server on it is down. It lies below those that the kernel gives
+    to outgoing connections, and is held by an abstract socket of its name, which ends with this process."""
+
+    RANGE = range(20_000, 32_000)
+
+    def __init__(self):
+        for number in random.SystemRandom().sample(self.RANGE, 200):
+            self._lock = socket.socket(socket.AF_UNIX)
+            try:
+                self._lock.bind(f"\0tailrace-test-port-{number}")
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", number))
+            except OSError:
+                self._lock.close()
+                continue
+            self.number = number
+            return
+        raise RuntimeError("no free port was found")
+
+    def release(self) -> None:
+        self._lock.close()
 
 
 class Cluster:
@@ -49,7 +68,8 @@ class Cluster:
 
     def __init__(self, settings: dict[str, str] | None = None):
         self.binaries = server_binaries()
-        self.port = free_port()
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
         self.directory = Path(tempfile.mkdtemp(prefix="tailrace-pg-"))
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
@@ -147,4 +167,5 @@ class Cluster:
         try:
             self.stop("immediate")
         finally:
+            self._reserved.release()
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from e2e.cluster import Cluster, free_port
+from e2e.cluster import Cluster, ReservedPort
 from e2e.tailrace import Answer, Exit, Tailrace
 
 pytestmark = pytest.mark.smoke
@@ -48,7 +48,7 @@ def test_a_target_of_unknown_kind(tailrace: Tailrace, cluster: Cluster):
 
 
 def test_a_port_where_nobody_listens(tailrace: Tailrace):
-    assert_refused(mirror(tailrace, f"postgresql://postgres:{SECRET}@127.0.0.1:{free_port()}/shop"), Exit.UNREACHABLE)
+    assert_refused(mirror(tailrace, f"postgresql://postgres:{SECRET}@127.0.0.1:{ReservedPort().number}/shop"), Exit.UNREACHABLE)
 
 
 def test_a_database_that_does_not_exist(tailrace: Tailrace, cluster: Cluster):
