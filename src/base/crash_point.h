@@ -3,8 +3,9 @@
 #include <cstdint>
 
 /// Named places where a test makes the process die by SIGKILL, as if the machine had taken it away.
-/// `TAILRACE_CRASH_AT=name:n` dies at the n-th passage of the point `name`. Each point stands beside the step it
-/// guards; in builds without TAILRACE_CRASH_POINTS the macro is nothing.
+/// `TAILRACE_CRASH_AT=name:n` dies at the n-th passage of the point `name`, `name:n,other:m` at whichever comes first;
+/// the last line on stderr names it. Each point stands beside the step it guards; in builds without
+/// TAILRACE_CRASH_POINTS the macro is nothing.
 #if TAILRACE_CRASH_POINTS
 namespace tailrace {
 void pass_crash_point(const char* name);

@@ -226,7 +226,9 @@ void Pipeline::update_retention() {
     if (!needed) return;
     oldest = std::min(oldest, *needed);
   }
-  journal_->set_retention(oldest, std::chrono::duration_cast<std::chrono::seconds>(spec_.log.keep));
+  const auto keep = std::chrono::duration_cast<std::chrono::seconds>(spec_.log.keep).count();
+  journal_->set_retention(oldest,
+                          std::chrono::seconds(bound_or_tested("KEEP_SECONDS", static_cast<std::uint64_t>(keep))));
 }
 
 void Pipeline::remember_status() {

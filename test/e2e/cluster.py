@@ -66,7 +66,8 @@ class ReservedPort:
 class Cluster:
     """One data directory and the postmaster on it. The caller closes it; closing removes everything."""
 
-    def __init__(self, settings: dict[str, str] | None = None):
+    def __init__(self, settings: dict[str, str] | None = None, wal_start: tuple[int, int] = (0, 1)):
+        """`wal_start`: upper half of the LSN and MiB of the lower one where the WAL begins, at least (0, 1)."""
         self.binaries = server_binaries()
         self._reserved = ReservedPort()
         self.port = self._reserved.number
@@ -76,6 +77,8 @@ class Cluster:
         self._identity = self._server_user()
         self._postmaster: subprocess.Popen | None = None
         self._initialise({**BASE_SETTINGS, **(settings or {})})
+        if wal_start != (0, 1):
+            self._run(str(self.binaries / "pg_resetwal"), "-l", "00000001{:08X}{:08X}".format(*wal_start), "-D", str(self.data))
         self.start()
 
     @staticmethod

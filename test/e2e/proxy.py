@@ -7,6 +7,9 @@ import struct
 import threading
 
 
+MOST_WAITING = 64 << 10
+
+
 class Proxy:
     """Listens on a port of its own and forwards to one port of this host. One thread; the caller closes it."""
 
@@ -17,6 +20,10 @@ class Proxy:
         self.port = self._listener.getsockname()[1]
         self._lock = threading.Lock()
         self._peers: dict[socket.socket, socket.socket] = {}
+        # By the end it goes to.
+        self._waiting: dict[socket.socket, bytearray] = {}
+        # Ends that said their last; their peers get what still waits.
+        self._ending: set[socket.socket] = set()
         self._holding = False
         self._refusing = False
         self._closed = False
@@ -31,6 +38,8 @@ class Proxy:
             for end in list(self._peers):
                 self._reset(end)
             self._peers.clear()
+            self._waiting.clear()
+            self._ending.clear()
             return count
 
     def hold(self, holding: bool) -> None:
@@ -70,40 +79,73 @@ class Proxy:
         except OSError:
             self._reset(client)
             return
-        server.settimeout(5)
-        client.settimeout(5)
+        server.setblocking(False)
+        client.setblocking(False)
         with self._lock:
-            self._peers[client] = server
-            self._peers[server] = client
+            self._peers |= {client: server, server: client}
+            self._waiting |= {client: bytearray(), server: bytearray()}
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+    def _take(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             data = source.recv(65536)
-            if data:
-                sink.sendall(data)
-                return
+        except BlockingIOError:
+            return
         except OSError:
-            pass
+            data = b""
         with self._lock:
-            for end in (source, sink):
-                if self._peers.pop(end, None) is not None:
-                    self._reset(end)
+            if data and sink in self._waiting:
+                self._waiting[sink] += data
+            elif source in self._peers:
+                self._ending.add(source)
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        """What waits for `sink`. What one side said last before it ended still reaches the other."""
+        with self._lock:
+            waiting = self._waiting.get(sink)
+            if waiting is None:
+                return
+            try:
+                if waiting:
+                    del waiting[:sink.send(waiting)]
+            except BlockingIOError:
+                return
+            except OSError:
+                waiting.clear()
+                self._ending.add(source)
+            if source in self._ending and not waiting:
+                for end in (source, sink):
+                    self._peers.pop(end, None)
+                    self._waiting.pop(end, None)
+                    self._ending.discard(end)
+                    end.close()
 
     def _forward(self) -> None:
+        """Never waits for one connection: what one side does not read must not hold up the others."""
         while not self._closed:
             with self._lock:
-                ends = {} if self._holding else dict(self._peers)
+                peers = {} if self._holding else dict(self._peers)
+                full = {end for end, data in self._waiting.items() if len(data) > MOST_WAITING}
+                due = {end for end, data in self._waiting.items() if data or peers.get(end) in self._ending}
+                ending = set(self._ending)
             with selectors.DefaultSelector() as selector:
                 selector.register(self._listener, selectors.EVENT_READ)
-                for end in ends:
+                for end, peer in peers.items():
+                    events = (selectors.EVENT_WRITE if end in due else 0) | (
+                        selectors.EVENT_READ if peer not in full and end not in ending else 0)
                     with contextlib.suppress(OSError, ValueError):
-                        selector.register(end, selectors.EVENT_READ)
+                        if events:
+                            selector.register(end, events)
                 try:
                     ready = selector.select(0.02)
                 except OSError:
                     continue
-                for key, _ in ready:
+                for key, events in ready:
                     if key.fileobj is self._listener:
                         self._accept()
-                    elif key.fileobj in ends:
-                        self._pass_on(key.fileobj, ends[key.fileobj])
+                        continue
+                    end = key.fileobj
+                    if events & selectors.EVENT_READ:
+                        self._take(end, peers[end])
+                        self._pass_on(end, peers[end])
+                    if events & selectors.EVENT_WRITE:
+                        self._pass_on(peers[end], end)

@@ -1,10 +1,11 @@
 """Plants each bug of this folder in a scratch tree, builds it, and sees whether the tests catch it.
 
-    test/mutants/run.py [NAME...] [--seeds N] [--table]
+    test/mutants/run.py [NAME...] [--seeds N] [--oracle] [--table]
 
 A bug is a patch against src/ with one line before it, `bug: what is wrong`. It counts as caught when a unit test fails, or
-the oracle with one of the seeds. A bug that is not caught, or whose patch does not apply or build, makes the answer 1.
-`--table` rewrites the table in docs/correctness.md.
+the oracle with one of the seeds; the oracle is asked when the unit tests did not see it, and always with `--oracle`. A bug
+that is not caught, or whose patch does not apply or build, makes the answer 1. `--table` writes what was tried into the
+table in docs/correctness.md; rows of bugs that were not tried stay.
 """
 
 import argparse
@@ -33,14 +34,30 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Catch:
+    """`unit`: the unit test that failed; `seed`: the oracle's seed that found something, and `finding` what; `asked`: how many
+    seeds were tried; `broken`: why it could not be tried at all."""
+
     mutant: Mutant
-    by: str
-    evidence: str
-    seconds: float
+    unit: str = ""
+    seed: int = 0
+    finding: str = ""
+    asked: int = 0
+    broken: str = ""
+    seconds: float = 0.0
 
     @property
     def caught(self) -> bool:
-        return self.by not in ("nothing", "no build")
+        return bool(self.unit or self.seed)
+
+    @property
+    def oracle(self) -> str:
+        if self.seed:
+            return f"seed {self.seed}: {self.finding}"
+        return f"not by {self.asked} seeds" if self.asked else "not asked"
+
+    def __str__(self) -> str:
+        what = self.broken or f"unit test: {self.unit or 'none'}; oracle: {self.oracle}"
+        return f"{self.mutant.name:48} {'caught' if self.caught else 'NOT CAUGHT'} in {self.seconds:.0f} s; {what}"
 
 
 def mutants(names: list[str]) -> list[Mutant]:
@@ -80,8 +97,8 @@ def compile_tree() -> subprocess.CompletedProcess:
 
 def try_unit_tests() -> str:
     """The first failing unit test, or nothing."""
-    done = run("ctest", "--preset", PRESET, timeout_s=300)
-    failed = re.findall(r"^\s*\d+ - (\S+) \((?:Failed|Subprocess aborted|SEGFAULT|Timeout|ILLEGAL)", done.stdout, re.MULTILINE)
+    done = run("ctest", "--preset", PRESET, "--stop-on-failure", timeout_s=600)
+    failed = re.findall(r"^\s*\d+ - (\S+).* \((?:Failed|Subprocess aborted|SEGFAULT|Timeout|ILLEGAL)", done.stdout, re.MULTILINE)
     return failed[0] if done.returncode and failed else ""
 
 
@@ -95,42 +112,47 @@ def try_oracle(seed: int, seconds: float) -> str:
     return findings[0][:120] if findings else (done.stderr.strip().splitlines() or ["no answer"])[-1][:120]
 
 
-def judge(mutant: Mutant, seeds: int, seconds: float) -> Catch:
+def judge(mutant: Mutant, options: argparse.Namespace) -> Catch:
     began = time.monotonic()
 
-    def catch(by: str, evidence: str) -> Catch:
-        return Catch(mutant, by, evidence, time.monotonic() - began)
+    def catch(**found) -> Catch:
+        return Catch(mutant, seconds=time.monotonic() - began, **found)
     applied = run("git", "apply", str(mutant.patch))
     try:
         if applied.returncode:
-            return catch("no build", f"the patch does not apply: {applied.stderr.strip()[:200]}")
+            return catch(broken=f"the patch does not apply: {applied.stderr.strip()[:200]}")
         built = compile_tree()
         if built.returncode:
-            return catch("no build", (built.stdout + built.stderr)[-400:])
+            return catch(broken="it does not build: " + (built.stdout + built.stderr)[-400:])
         unit = try_unit_tests()
-        found, by = "", "nothing"
-        for seed in range(1, seeds + 1):
-            if found := try_oracle(seed, seconds):
-                by = f"oracle, seed {seed}"
-                break
-        if unit:
-            return catch(f"unit test {unit}" + (f"; {by}" if found else ""), found or unit)
-        return catch(by, found)
+        if unit and not options.oracle:
+            return catch(unit=unit)
+        for asked in range(1, options.seeds + 1):
+            if finding := try_oracle(asked, options.seconds):
+                return catch(unit=unit, seed=asked, finding=finding, asked=asked)
+        return catch(unit=unit, asked=options.seeds)
     finally:
         run("git", "checkout", "--force", "--", "src")
 
 
-def table(catches: list[Catch]) -> str:
-    lines = ["| planted bug | caught by | first finding |", "|---|---|---|"]
-    lines += [f"| {c.mutant.bug} | {c.by} | {c.evidence.replace('|', '/')} |" for c in catches]
-    return "\n".join(lines)
+def rows_of(page: str) -> dict[str, str]:
+    """The rows of the table by the bug they tell of."""
+    rows = re.findall(r"^\| (.+?) \| .+ \|$", page, re.MULTILINE)
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    return dict(zip(rows, lines, strict=True))
 
 
 def rewrite_page(catches: list[Catch]) -> None:
     text = PAGE.read_text()
     before, rest = text.split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    PAGE.write_text(f"{before}{MARKS[0]}\n{table(catches)}\n{MARKS[1]}{after}")
+    old, after = rest.split(MARKS[1])
+    rows = rows_of(old)
+    for c in catches:
+        finding = c.oracle.replace("|", "/")
+        rows[c.mutant.bug] = f"| {c.mutant.bug} | {f'`{c.unit}`' if c.unit else c.broken or 'no'} | {finding} |"
+    known = [rows[mutant.bug] for mutant in mutants([]) if mutant.bug in rows]
+    table = "\n".join(["| planted bug | unit test that fails | oracle |", "|---|---|---|", *known])
+    PAGE.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}")
 
 
 def main() -> int:
@@ -138,16 +160,16 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only these; default: all")
     parser.add_argument("--seeds", type=int, default=5, help="oracle seeds to try on each")
     parser.add_argument("--seconds", type=float, default=12)
-    parser.add_argument("--table", action="store_true", help="rewrite the table in docs/correctness.md")
+    parser.add_argument("--oracle", action="store_true", help="ask the oracle also when a unit test saw it")
+    parser.add_argument("--table", action="store_true", help="write what was found into docs/correctness.md")
     options = parser.parse_args()
     prepare()
     catches = []
     for mutant in mutants(options.names):
-        catches.append(judge(mutant, options.seeds, options.seconds))
-        last = catches[-1]
-        print(f"{mutant.name:34} {'caught' if last.caught else 'NOT CAUGHT'} by {last.by} in {last.seconds:.0f} s: {last.evidence}", flush=True)
-    if options.table:
-        rewrite_page(catches)
+        catches.append(judge(mutant, options))
+        print(catches[-1], flush=True)
+        if options.table:
+            rewrite_page(catches)
     missed = [c.mutant.name for c in catches if not c.caught]
     print(f"{len(catches) - len(missed)} of {len(catches)} planted bugs caught{': missed ' + ', '.join(missed) if missed else ''}")
     return 1 if missed else 0

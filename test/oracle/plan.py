@@ -13,13 +13,15 @@ from oracle.values import Text, literal
 @dataclass
 class Transaction:
     """Statements of one transaction. `pauses`: seconds slept after the statement with that index, to interleave;
-    `prepares_s`: it is prepared, and commits or rolls back that much later."""
+    `prepares_s`: it is prepared, and commits or rolls back that much later; `origin_age_s`: it comes from another server,
+    where it was committed that long ago, so that commit times step back."""
 
     kind: str
     statements: list[str] = field(default_factory=list)
     commits: bool = True
     pauses: dict[int, float] = field(default_factory=dict)
     prepares_s: float | None = None
+    origin_age_s: float | None = None
 
 
 def row_literals(table: Table, values: dict[str, Text]) -> str:
@@ -45,7 +47,7 @@ class Draw:
     def _transaction(self) -> Transaction:
         draw = self._random
         kinds = {"tiny": 62, "medium": 14, "savepoints": 8, "nested": 4, "big": 3, "big_rollback": 1, "big_savepoint": 2,
-                 "truncate": 1, "message": 2, "exceptions": 2, "copy": 3, "swap": 2}
+                 "truncate": 1, "message": 2, "exceptions": 2, "copy": 3, "swap": 2, "wide": 3}
         kind = draw.choices(list(kinds), list(kinds.values()))[0]
         made = Transaction(kind)
         getattr(self, f"_{kind}")(made)
@@ -53,6 +55,8 @@ class Draw:
             made.commits = False
         if draw.random() < 0.03:
             made.prepares_s = draw.uniform(0.0, 0.1)
+        elif draw.random() < 0.05:
+            made.origin_age_s = draw.uniform(0.0, 5.0)
         if draw.random() < 0.3:
             for index in range(len(made.statements)):
                 if draw.random() < 0.3:
@@ -101,6 +105,16 @@ class Draw:
 
     def _big(self, made: Transaction) -> None:
         made.statements += [self.statement(), self._flood(), self.statement(), self._flood(), self.statement()]
+
+    def _wide(self, made: Transaction) -> None:
+        """Few rows that fill the log: compressible here, but not on their way."""
+        table = next(table for table in self._tables if table.name == "by_int")
+        count, self._fresh = self._random.randint(10, 40), self._fresh + 50
+        made.statements += [
+            self.statement(),
+            f"INSERT INTO {table.into} SELECT g, repeat('wide ' || g, 1800), g, now() FROM generate_series({self._fresh - 50}, "
+            f"{self._fresh - 50 + count - 1}) g",
+            self.statement()]
 
     def _big_rollback(self, made: Transaction) -> None:
         made.statements += [self._flood(), self.statement(), self._flood()]

@@ -1,6 +1,7 @@
 """Records the truth inside the source: triggers write every row change to a table that is not published."""
 
 from e2e.cluster import Cluster
+from oracle.sessions import origin_of
 from oracle.tables import TYPES_DDL, Table, quoted
 from oracle.values import literal
 
@@ -10,6 +11,7 @@ PINNED = ("SET DateStyle TO 'ISO, MDY' SET IntervalStyle TO postgres SET TimeZon
 PINNED_SESSION = ["SET DateStyle TO 'ISO, MDY'", "SET IntervalStyle TO postgres", "SET TimeZone TO 'UTC'",
                   "SET extra_float_digits TO 3", "SET bytea_output TO hex", "SET lc_monetary TO 'C'"]
 SLOT = "oracle"
+ORIGINS = 8
 
 SCHEMA = [
     "CREATE SCHEMA oracle",
@@ -72,6 +74,7 @@ def install(cluster: Cluster, tables: list[Table]) -> None:
     """Makes the oracle's schema and slot, then the tables under record, with the rows that are there from the start."""
     cluster.execute(*SCHEMA)
     cluster.query(f"SELECT pg_create_logical_replication_slot('{SLOT}', 'test_decoding')")
+    cluster.execute(*(f"SELECT pg_replication_origin_create('{origin_of(number)}')" for number in range(ORIGINS)))
     for table in tables:
         cluster.execute(*table.create(), *(record(table) if table.published else []))
     for table in tables:

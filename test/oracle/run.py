@@ -6,23 +6,23 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
-import psycopg
 
 from e2e.cluster import Cluster
 from e2e.proxy import Proxy
 from e2e.tailrace import Exit, Process, Tailrace
 from oracle import recorder
+from oracle.acknowledgements import AcknowledgementWatch
 from oracle.checker import Findings, JournalCheck, check_history, check_mirror, check_times
 from oracle.duckdb_target import DuckDbTarget, TargetWrong, copy_of
 from oracle.journal import JournalWrong, LoggedUnit, own, read
-from oracle.nemesis import Fault, crash_points, draw_faults
+from oracle.disk import Disk
+from oracle.nemesis import Arm, Fault, crash_points, draw_arms, draw_faults, meets_the_copy
 from oracle.plan import Draw
 from oracle.sessions import Sessions
 from oracle.tables import Table, all_tables
@@ -33,10 +33,14 @@ POSITIONS = 50
 SLOT = "tailrace_oracle"
 SERVER_SETTINGS = {"logical_decoding_work_mem": "'64kB'", "deadlock_timeout": "'100ms'", "wal_sender_timeout": "'5s'",
                    "max_prepared_transactions": "20", "max_wal_size": "'64MB'", "autovacuum_naptime": "'2s'"}
-# Small, so that segments roll, spills reach the disk, giants come in parts and readers leave the memory all the time.
-# Only builds with crash points look at them.
-TIGHT_BOUNDS = {"TAILRACE_BOUND_SEGMENT_BYTES": str(2 << 20), "TAILRACE_BOUND_RING_BYTES": str(1 << 20),
-                "TAILRACE_BOUND_SPILL_BYTES": str(128 << 10), "TAILRACE_BOUND_BATCH_CHANGES": "400"}
+# Small, so that segments roll, spills reach the disk or go into segments, giants come in parts and readers leave the
+# memory all the time. Each run draws one of each. Only builds with crash points look at them.
+TIGHT_BOUNDS = {"SEGMENT_BYTES": (2 << 20,), "RING_BYTES": (1 << 20,), "SPILL_BYTES": (128 << 10, 8 << 20),
+                "BATCH_CHANGES": (60, 400, 4000), "BUSY_WAL": (64 << 10, 1 << 20)}
+# In one run of three the log is trimmed as soon as nobody needs it.
+NOTHING_KEPT = {"TAILRACE_BOUND_KEEP_SECONDS": "0"}
+# Where the server's WAL begins: as a new cluster does; where an LSN gains a digit in its lower half; in its upper half.
+WAL_STARTS = ((0, 1), (0, 0xFD), (0xF, 0xFFD))
 
 
 @dataclass
@@ -53,6 +57,9 @@ class Report:
     faults: Counter = field(default_factory=Counter)
     points_hit: Counter = field(default_factory=Counter)
     points_missed: Counter = field(default_factory=Counter)
+    power_cuts: int = 0
+    lost_blocks: int = 0
+    segments: int = 0
     starts: int = 0
     converged_s: float = 0.0
     unchanged_values: int = 0
@@ -69,7 +76,8 @@ class Report:
         lines = [f"seed {self.seed}: {'ok' if self.ok else 'FAILED'}",
                  f"  source      {self.transactions} transactions, {self.changes} changes, {self.rows} rows left, "
                  f"{self.streamed} streamed while in progress; sessions: {listed(self.outcomes)}",
-                 f"  faults      {listed(self.faults)}; {self.starts} starts; converged in {self.converged_s:.1f} s",
+                 f"  faults      {listed(self.faults)}; {self.power_cuts} power cuts lost {self.lost_blocks} blocks; {self.starts} starts; "
+                 f"{self.segments} segments; converged in {self.converged_s:.1f} s",
                  f"  points hit  {listed(self.points_hit)}",
                  f"  not reached {listed(self.points_missed)}",
                  f"  compared    {listed(self.findings.checked)}; unchanged values {self.unchanged_values}"]
@@ -83,51 +91,6 @@ class Report:
         return "\n".join(lines)
 
 
-class AcknowledgementWatch:
-    """Samples the slot's confirmed position: it must not go back while the server stays up."""
-
-    def __init__(self, cluster: Cluster, findings: Findings):
-        self._cluster = cluster
-        self._findings = findings
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._last = 0
-        self.first = 0
-        self.highest = 0
-        self._thread = threading.Thread(target=self._watch, name="acknowledgements", daemon=True)
-        self._thread.start()
-
-    def forget(self) -> None:
-        """The server goes down: it may come back with an older position."""
-        with self._lock:
-            self._last = 0
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(10)
-
-    def _watch(self) -> None:
-        connection = None
-        while not self._stop.wait(0.05):
-            try:
-                connection = connection or self._cluster.connect(connect_timeout=2)
-                row = connection.execute("SELECT confirmed_flush_lsn::text FROM pg_replication_slots "
-                                         "WHERE slot_name = %s", [SLOT]).fetchone()
-            except psycopg.Error:
-                connection = None
-                continue
-            if row and row[0]:
-                self._see(parse_lsn(row[0]))
-
-    def _see(self, confirmed: int) -> None:
-        with self._lock:
-            self._findings.require("acknowledgement never goes back", confirmed >= self._last,
-                                   f"{format_lsn(confirmed)} after {format_lsn(self._last)}")
-            self._last = confirmed
-            self.first = self.first or confirmed
-            self.highest = max(self.highest, confirmed)
-
-
 class Run:
     """Owns everything of one run; `execute` gives the report and leaves nothing behind unless it failed."""
 
@@ -135,6 +98,13 @@ class Run:
         self.report = Report(seed, seconds)
         self._findings = self.report.findings
         self._draw = random.Random(f"run {seed}")
+        self._aftermath = random.Random(f"aftermath {seed}")
+        self._arms = draw_arms(seed, crash_points())
+        self._armed: tuple[Arm, ...] = ()
+        self._bounds = {f"TAILRACE_BOUND_{name}": str(self._draw.choice(sizes)) for name, sizes in TIGHT_BOUNDS.items()}
+        self._trims = seed % 3 == 2 and bool(crash_points())
+        if self._trims:
+            self._bounds |= NOTHING_KEPT
         self._keep = keep
         self._directory = Path(tempfile.mkdtemp(prefix=f"tailrace-oracle-{seed}-"))
         self._target = self._directory / "target.duckdb"
@@ -163,22 +133,27 @@ class Run:
     # The world.
 
     def _set_up(self) -> None:
-        self._cluster = Cluster(SERVER_SETTINGS)
+        self._cluster = Cluster(SERVER_SETTINGS, wal_start=WAL_STARTS[self.report.seed % len(WAL_STARTS)])
         self._stack.callback(self._cluster.close)
+        self._stack.callback(lambda: shutil.copyfile(self._cluster.log, self._directory / "server.log"))
         recorder.install(self._cluster, self._written)
         self._proxy = Proxy(self._cluster.port)
         self._stack.callback(self._proxy.close)
         self._tailrace = Tailrace(self._directory)
         self._stack.callback(self._tailrace.close)
-        self._watch = AcknowledgementWatch(self._cluster, self._findings)
+        self._disk = Disk(self._tailrace.state, self._directory / "disk", self._draw)
+        self._watch = AcknowledgementWatch(self._cluster, SLOT, self._findings)
         self._stack.callback(self._watch.close)
 
     def _sessions(self, phase: str, sessions: int, transactions: int) -> Sessions:
         plans = [Draw(f"{self.report.seed} {phase} {number}", self._written).transactions(transactions) for number in range(sessions)]
         return Sessions(self._cluster.conninfo(), plans, self.report.seed, self.report.seconds if phase == "live" else 0.0)
 
-    def _start(self, point: str = "", passage: int = 0) -> None:
-        environment = {**TIGHT_BOUNDS, **({"TAILRACE_CRASH_AT": f"{point}:{passage}"} if point else {})}
+    def _start(self, armed: bool = True) -> None:
+        self._armed = next(self._arms) if armed else ()
+        environment = {**self._bounds, **self._disk.environment()}
+        if self._armed:
+            environment["TAILRACE_CRASH_AT"] = ",".join(map(str, self._armed))
         self.report.starts += 1
         self._process = self._tailrace.mirror(self._cluster.url(port=self._proxy.port), self._target, "--history",
                                               "--exclude", "oracle.*", environment=environment)
@@ -192,13 +167,13 @@ class Run:
         self._stack.callback(live.finish, 30, True)
         time.sleep(self._draw.uniform(0, 0.5))
         self._start()
-        if self.report.seed % 3:
+        if not meets_the_copy(self.report.seed):
             self._await_copy()
         end = time.monotonic() + self.report.seconds
-        for fault in draw_faults(self.report.seed, crash_points()):
+        for fault in draw_faults(self.report.seed):
             if time.monotonic() + fault.after_s >= end:
                 break
-            time.sleep(fault.after_s)
+            self._quiet(fault)
             self._strike(fault)
         live.finish(60, stop=True)
         for (gid,) in self._cluster.query("SELECT gid FROM pg_prepared_xacts"):
@@ -209,7 +184,6 @@ class Run:
                 self._findings.fail("workload", text)
 
     def _await_copy(self) -> None:
-        """In two seeds of three the faults begin when the first copy is done; in the third they also meet it."""
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self._process.code is None:
             with contextlib.suppress(RuntimeError, ValueError):
@@ -220,6 +194,13 @@ class Run:
 
     # Faults.
 
+    def _quiet(self, fault: Fault) -> None:
+        """The time before a fault. A program that kills itself meanwhile is started again."""
+        end = time.monotonic() + fault.after_s
+        while time.monotonic() < end:
+            self._must_run("before " + str(fault))
+            time.sleep(0.02)
+
     def _strike(self, fault: Fault) -> None:
         self._must_run("before " + str(fault))
         self.report.faults[fault.kind] += 1
@@ -227,36 +208,36 @@ class Run:
         strike(fault)
 
     def _must_run(self, when: str) -> None:
-        """The program never ends by itself: no fault here is beyond a retry. But a server that it has never reached is
-        more likely named wrongly than down."""
+        """The program ends only where it was told to kill itself: no fault here is beyond a retry. But a server that it
+        has never reached is more likely named wrongly than down."""
         code = self._process.code
-        if code is not None:
-            if code != Exit.UNREACHABLE or self._watch.first:
-                self._findings.fail("survival", f"{when} it had left with {code}: {self._process.err()[-1500:]}")
-            self._start()
+        if code is None:
+            return
+        if self._armed and code == -signal.SIGKILL:
+            self._note_hit()
+            return self._revive()
+        if code != Exit.UNREACHABLE or self._watch.first:
+            self._findings.fail("survival", f"{when} it had left with {code}: {self._process.err()[-1500:]}")
+        self._start()
 
-    def _revive(self, fault: Fault) -> None:
-        if fault.inspect:
+    def _note_hit(self) -> None:
+        last = self._process.err().rstrip().rpartition("\n")[2]
+        self.report.points_hit[last.removeprefix("crash point ")] += 1
+        self._armed = ()
+
+    def _revive(self) -> None:
+        """After a death the power may be gone too, and somebody may look at what is left."""
+        self.report.points_missed.update(arm.point for arm in self._armed)
+        if self._aftermath.random() < 0.5:
+            self.report.power_cuts += 1
+            self.report.lost_blocks += self._disk.cut_power()
+        if self._aftermath.random() < 0.5:
             self._inspect_cold()
         self._start()
 
     def _kill(self, fault: Fault) -> None:
         self._process.kill()
-        self._revive(fault)
-
-    def _crash_point(self, fault: Fault) -> None:
-        """Starts it anew with the point armed, and gives it some time to pass there."""
-        self._process.kill()
-        self._start(fault.point, fault.passage)
-        deadline = time.monotonic() + 2.5
-        while self._process.code is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        hit = self._process.code == -signal.SIGKILL
-        (self.report.points_hit if hit else self.report.points_missed)[fault.point] += 1
-        if self._process.code is not None and not hit:
-            self._must_run(f"with {fault} armed")
-        self._process.kill()
-        self._revive(fault)
+        self._revive()
 
     def _terminate(self, fault: Fault) -> None:
         self._process.signal(signal.SIGTERM)
@@ -266,8 +247,13 @@ class Run:
             self._findings.fail("survival", "SIGTERM was not over after 60 s")
             self._process.kill()
             code = None
-        self._findings.require("a drained stop answers 0", code in (Exit.DONE, None), f"exit {code}: {self._process.err()[-1500:]}")
-        self._revive(fault)
+        hit = bool(self._armed) and code == -signal.SIGKILL
+        self._findings.require("a drained stop answers 0", hit or code in (Exit.DONE, None),
+                               f"exit {code}: {self._process.err()[-1500:]}")
+        if hit:
+            self._must_run("after SIGTERM")
+        else:
+            self._revive()
 
     def _freeze(self, fault: Fault) -> None:
         self._process.signal(signal.SIGSTOP)
@@ -313,11 +299,14 @@ class Run:
     def _inspect_cold(self) -> None:
         """The target as the crash left it must be the source as of the target's own cursor, and the journal must hold
         all that was acknowledged."""
-        acknowledged = self._watch.highest
+        acknowledged = self._watch.settle()
         with self._cluster.connect() as connection:
             self._truth.refresh(connection)
         self._inspect_target()
-        if acknowledged:
+        if acknowledged > self._watch.first:
+            end = self._journal_end()
+            self._findings.require("acknowledged is durable", end >= acknowledged,
+                                   f"{format_lsn(acknowledged)} is acknowledged, and the journal ends at {format_lsn(end)}")
             present = {unit.end_lsn for unit in self._journal()}
             start = min(present, default=acknowledged)
             for unit in self._truth.up_to(acknowledged):
@@ -358,6 +347,14 @@ class Run:
             raise JournalWrong(f"journal cat: exit {answer.code}: {answer.err[-1500:]}")
         return list(read(answer.out.splitlines()))
 
+    def _journal_end(self) -> int:
+        answer = self._tailrace.command("journal", "stat", "--state", str(self._tailrace.state), "--json")
+        if answer.code != Exit.DONE:
+            raise JournalWrong(f"journal stat: exit {answer.code}: {answer.err[-1500:]}")
+        stat = answer.json()
+        self.report.segments = max(self.report.segments, stat["segments"])
+        return parse_lsn(stat["end"].split(":")[1])
+
     @staticmethod
     def _baselines(target: DuckDbTarget) -> dict[TableId, int]:
         """Where each table's copy stands: what committed before is in the copy, and history begins there."""
@@ -375,6 +372,9 @@ class Run:
     def _converge(self) -> None:
         """All faults are over: within a bound everything committed must be visible, and a drained stop must answer 0."""
         self._must_run("at the end")
+        if self._armed:
+            self._process.kill()
+            self._start(armed=False)
         self._barriers += 1
         self._cluster.execute(f"INSERT INTO public.oracle_barrier VALUES ({self._barriers})")
         began = time.monotonic()
@@ -419,9 +419,9 @@ class Run:
         check = JournalCheck(self._findings, self._tables)
         workload = [unit.end_lsn for unit in logged if unit.changes and not own(unit)]
         if not workload:
-            self._findings.fail("journal: complete", "the journal holds nothing of the workload")
+            self._findings.require("journal: complete", self._trims, "the journal holds nothing of the workload")
             return
-        check.run(self._truth, logged, min(workload[0] - 1, self._watch.first))
+        check.run(self._truth, logged, workload[0] - 1 if self._trims else min(workload[0] - 1, self._watch.first))
         self.report.unchanged_values = check.unchanged_values
 
     def _compare_history(self, target: DuckDbTarget, logged: list[LoggedUnit], end: int) -> None:
@@ -444,6 +444,8 @@ class Run:
             places = [unit.end_lsn for unit in self._truth.units if unit.end_lsn >= baseline]
             positions = self._draw.sample(places, min(POSITIONS, len(places)))
             check_history(self._findings, self._truth, table, versions, baseline, end, positions)
-            check_times(self._findings, table, versions, {lsn: time for lsn, time in monotone.items() if lsn > baseline})
+            # The first time in a trimmed log says nothing about the ones before it.
+            if not self._trims:
+                check_times(self._findings, table, versions, {lsn: time for lsn, time in monotone.items() if lsn > baseline})
 
 

@@ -13,6 +13,10 @@ HOSTILE_SETTINGS = ["SET TimeZone TO 'Asia/Kathmandu'", "SET DateStyle TO 'Germa
                     "SET bytea_output TO escape", "SET extra_float_digits TO 0", "SET TimeZone TO 'America/New_York'"]
 
 
+def origin_of(number: int) -> str:
+    return f"elsewhere {number}"
+
+
 class Sessions:
     """Starts them all, waits for their end or ends them after their current transactions."""
 
@@ -69,7 +73,7 @@ class Sessions:
             time.sleep(draw.uniform(0, 1.6 * self._gap_s))
             if self._stop.is_set() or connection is None:
                 break
-            outcome = self._execute(connection, transaction, f"{self._name} {number}")
+            outcome = self._execute(connection, transaction, number)
             with self._lock:
                 self.outcomes[outcome] += 1
             if connection.broken or connection.closed or draw.random() < 0.01:
@@ -78,9 +82,26 @@ class Sessions:
         if connection is not None:
             connection.close()
 
-    def _execute(self, connection: psycopg.Connection, transaction: Transaction, gid: str) -> str:
+    def _execute(self, connection: psycopg.Connection, transaction: Transaction, number: int) -> str:
+        """What became of it. A transaction from elsewhere is replayed under a replication origin of this session's own."""
+        try:
+            if transaction.origin_age_s is not None:
+                connection.execute("SELECT pg_replication_origin_session_setup(%s)", [origin_of(number)])
+            outcome = self._transact(connection, transaction, f"{self._name} {number}")
+            if transaction.origin_age_s is not None and not connection.broken:
+                connection.execute("SELECT pg_replication_origin_session_reset()")
+            return outcome
+        except psycopg.errors.ObjectInUse:
+            return "refused"  # The connection before this one is not yet gone, and holds the origin.
+        except psycopg.OperationalError:
+            return "cut off"
+
+    def _transact(self, connection: psycopg.Connection, transaction: Transaction, gid: str) -> str:
         try:
             connection.execute("BEGIN")
+            if transaction.origin_age_s is not None:
+                connection.execute("SELECT pg_replication_origin_xact_setup('0/1', now() - make_interval(secs => %s))",
+                                   [transaction.origin_age_s])
             for index, statement in enumerate(transaction.statements):
                 connection.execute(statement)
                 if pause := transaction.pauses.get(index):

@@ -222,7 +222,7 @@ void DuckdbSink::State::maintain() {
   const auto since = now - last_checkpoint_;
   const bool quiet = now - last_commit_ > kQuiet;
   const bool affordable = since >= kShareOfTime * checkpoint_took_ || wal >= 2 * kBusyWal;
-  const auto busy = since < kPouring ? kPouringWal : kBusyWal;
+  const auto busy = bound_or_tested("BUSY_WAL", since < kPouring ? kPouringWal : kBusyWal);
   if ((affordable && wal >= busy) || (quiet && wal >= kQuietWal)) checkpoint();
 }
 

@@ -40,10 +40,7 @@ class RecordingLog : public TransactionLog {
   }
   void relation(const RelationPtr& relation) override { relations_[relation->oid.value()] = relation; }
   void append(ByteView message) override {
-    if (full_for_ > 0) {
-      --full_for_;
-      throw RetryError("TR401", "the log is full", "make room");
-    }
+    refuse_when_full();
     open_.changes.push_back({relation_of(message), std::string(message)});
     unsynced_ += message.size();
   }
@@ -77,12 +74,14 @@ class RecordingLog : public TransactionLog {
     return add(std::move(unit));
   }
   void progress(Lsn end) override {
+    refuse_when_full();
     end_ = end;
     ++unsynced_;
   }
   std::uint64_t unsynced_bytes() const override { return unsynced_; }
   Lsn sync() override {
     const std::lock_guard lock(mutex_);
+    if (held_) throw RetryError("TR404", "no space left", "free disk space");
     unsynced_ = 0;
     durable_ = end_;
     ++syncs_;
@@ -114,8 +113,13 @@ class RecordingLog : public TransactionLog {
   }
   int syncs() const { return syncs_; }
   int spills_opened() const { return spills_opened_; }
-  /// The next so many appends throw RetryError.
+  /// The next so many appends and progress records throw RetryError.
   void be_full(int times) { full_for_ = times; }
+  /// While held nothing becomes durable: sync() throws RetryError.
+  void hold(bool held) {
+    const std::lock_guard lock(mutex_);
+    held_ = held;
+  }
   /// Changes what the log remembers of a commit, as if another history had been followed.
   void falsify(std::size_t unit, Xid xid) { units_[unit].record.xid = xid; }
 
@@ -129,6 +133,11 @@ class RecordingLog : public TransactionLog {
     std::vector<std::pair<Xid, std::string>> messages;
   };
 
+  void refuse_when_full() {
+    if (full_for_ == 0) return;
+    --full_for_;
+    throw RetryError("TR401", "the log is full", "make room");
+  }
   RelationPtr relation_of(ByteView message) const {
     const auto type = pgoutput::type_of(message);
     if (type == pgoutput::MessageType::kMessage || type == pgoutput::MessageType::kTruncate) return nullptr;
@@ -153,6 +162,7 @@ class RecordingLog : public TransactionLog {
   int syncs_ = 0;
   int spills_opened_ = 0;
   int full_for_ = 0;
+  bool held_ = false;
 };
 
 }  // namespace tailrace::postgres

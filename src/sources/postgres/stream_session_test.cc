@@ -148,6 +148,35 @@ TEST_F(StreamSessionTest, nothing_is_acknowledged_before_it_is_durable) {
   EXPECT_EQ(after->flushed, Lsn(108));
 }
 
+TEST_F(StreamSessionTest, a_commit_that_the_log_cannot_sync_is_not_acknowledged) {
+  options.status_interval = milliseconds(100);
+  start();
+  log.hold(true);
+  server->send(transaction(100, 5, "x"));
+  for (int i = 0; i < 5; ++i) {
+    const auto unasked = server->status(milliseconds(1000));
+    ASSERT_TRUE(unasked);
+    EXPECT_EQ(unasked->flushed, Lsn(0));
+  }
+  EXPECT_EQ(log.unit_count(), 1u);
+  log.hold(false);
+  EXPECT_TRUE(server->confirmed(108));
+}
+
+TEST_F(StreamSessionTest, an_idle_servers_end_is_not_acknowledged_while_the_log_cannot_take_it) {
+  options.status_interval = milliseconds(100);
+  start();
+  log.be_full(8);
+  server->send(keepalive(7000, true));
+  for (int i = 0; i < 3; ++i) {
+    const auto unasked = server->status(milliseconds(1000));
+    ASSERT_TRUE(unasked);
+    EXPECT_EQ(unasked->flushed, Lsn(0));
+  }
+  EXPECT_TRUE(server->confirmed(7000));
+  EXPECT_EQ(log.durable_end(), Lsn(7000));
+}
+
 TEST_F(StreamSessionTest, an_idle_servers_end_is_logged_and_then_acknowledged) {
   start();
   std::this_thread::sleep_for(milliseconds(150));
