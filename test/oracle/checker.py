@@ -281,7 +281,7 @@ def joined_versions(versions: list[Version], baseline: int) -> Counter:
 def check_history(findings: Findings, truth: Truth, table: Table, versions: list[Version], baseline: int, end: int,
                   positions: list[int]) -> None:
     """The versions one by one; the table as of each position; and what must hold of any history."""
-    _shape(findings, table, versions)
+    _shape(findings, table, versions, baseline)
     expected, found = true_versions(truth, table, baseline), joined_versions(versions, baseline)
     findings.count("history: versions", expected.total())
     if not _same_but_for_bags(expected, found):
@@ -315,13 +315,15 @@ def _same_but_for_bags(expected: Counter, found: Counter) -> bool:
     return events(expected) == events(found)
 
 
-def _shape(findings: Findings, table: Table, versions: list[Version]) -> None:
+def _shape(findings: Findings, table: Table, versions: list[Version], baseline: int) -> None:
+    """Of the time before a table's baseline nothing is promised: a version that the copy held and that ended there is empty."""
     for version in versions:
         is_open = version.to_lsn is None
+        before = not is_open and version.from_lsn == version.to_lsn <= baseline
         findings.require("history: open rows", version.is_current == is_open == (version.effective_to is None) == (version.to_seq is None),
                          f"{table.sql}: is_current {version.is_current}, to_lsn {version.to_lsn}, "
                          f"effective_to {version.effective_to}, to_seq {version.to_seq} disagree")
-        findings.require("history: intervals", is_open or (version.from_lsn < version.to_lsn and version.from_seq < version.to_seq
+        findings.require("history: intervals", is_open or ((version.from_lsn < version.to_lsn or before) and version.from_seq < version.to_seq
                                                            and version.effective_from <= version.effective_to),
                          f"{table.sql}: a version from {version.from_lsn}/{version.from_seq} to {version.to_lsn}/{version.to_seq}")
     if table.key and not table.swaps:
@@ -334,7 +336,7 @@ def _no_overlap(findings: Findings, table: Table, versions: list[Version]) -> No
     for version in versions:
         by_key[tuple(version.row[p] for p in key)].append(version)
     for value, chain in by_key.items():
-        chain.sort(key=lambda v: v.from_lsn)
+        chain.sort(key=lambda v: (v.from_lsn, v.to_lsn or FOREVER))
         for earlier, later in zip(chain, chain[1:]):
             findings.require("history: no overlap", earlier.to_lsn is not None and earlier.to_lsn <= later.from_lsn,
                              f"{table.sql} key {shorten(value)}: a version from {earlier.from_lsn} to {earlier.to_lsn} "

@@ -166,7 +166,7 @@ void DuckdbSink::State::finish_copy(const CopiedTable& copied) {
       if (key.empty() || !table.lettered.insert(key).second) continue;
       tables_on_disk_->add_letter(table, key);
     }
-    if (table.shape.history) create_history(table, copied.fence.taken_at);
+    if (table.shape.history) create_history(table, copied.fence.taken_at, copied.fence.end);
     tables_on_disk_->write_table(table);
     connection_->run("COMMIT");
   } catch (...) {
@@ -176,7 +176,7 @@ void DuckdbSink::State::finish_copy(const CopiedTable& copied) {
   in_transaction_ = false;
 }
 
-void DuckdbSink::State::create_history(Table& table, PgTime since) {
+void DuckdbSink::State::create_history(Table& table, PgTime since, Lsn from) {
   const std::string history = table.history_name();
   std::string columns;
   for (const Column& column : table.shape.relation->columns)
@@ -185,16 +185,16 @@ void DuckdbSink::State::create_history(Table& table, PgTime since) {
   connection_->run(fmt::format("CREATE TABLE {}({}, {})", history, column_list(table.shape), history_columns()));
   // Copied rows are in force since the fence at the latest; nobody knows since when.
   connection_->run(fmt::format("INSERT INTO {} SELECT {}, make_timestamptz({}), NULL, true, {}, NULL, 0, NULL FROM {}",
-                               history, columns, since.unix_micros(), table.fence.end.value(), table.mirror_name()));
+                               history, columns, since.unix_micros(), from.value(), table.mirror_name()));
   connection_->run(fmt::format(
       "CREATE OR REPLACE MACRO {}.{}(t) AS TABLE SELECT {} FROM {} WHERE effective_from <= t AND (effective_to IS NULL "
       "OR effective_to > t)",
       identifier(table.shape.relation->schema), identifier(table.shape.relation->name + "__as_of"), columns, history));
-  tables_on_disk_->write_baseline(table, since);
+  tables_on_disk_->write_baseline(table, since, from);
 }
 
 /// A table that was copied before its history was asked for gets one that begins now.
-void DuckdbSink::State::check_history(PgTime since) {
+void DuckdbSink::State::check_history(PgTime since, Lsn from) {
   for (auto& [name, table] : tables_) {
     if (!table->shape.history || table->state != TableState::kCopied || table->hold) continue;
     const auto found = connection_->rows(fmt::format(
@@ -203,7 +203,7 @@ void DuckdbSink::State::check_history(PgTime since) {
         literal(name.first), literal(name.second + "__history")));
     if (!found.empty()) continue;
     begin();
-    create_history(*table, since);
+    create_history(*table, since, std::max(table->fence.end, from));
     connection_->run("COMMIT");
     in_transaction_ = false;
   }

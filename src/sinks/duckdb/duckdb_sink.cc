@@ -62,7 +62,7 @@ sinks::SinkState DuckdbSink::State::open() {
   counters_ = tables_on_disk_->read_counters();
   for (auto& table : tables_on_disk_->read_tables(spec_)) adopt(std::move(table));
   if (durable_) pending_ = *durable_;
-  check_history(durable_ ? durable_->commit_time : PgTime::now());
+  check_history(durable_ ? durable_->commit_time : PgTime::now(), durable_ ? durable_->position.commit_end : Lsn());
   sinks::SinkState state;
   state.cursor = durable_;
   state.counters = counters_;

@@ -244,6 +244,45 @@ TEST(DuckdbSink, HistoryThatIsAskedForLaterBeginsThere) {
               ElementsAre("a|false", "b|true"));
 }
 
+TEST(DuckdbSink, HistoryThatIsAskedForLaterKnowsNothingOfTheTimeBefore) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "x"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().update(t, {"1", "b", "x"});
+  target.apply(batch);
+  target.close();
+  DuckdbSpec spec = target.spec();
+  spec.history = {"public.*"};
+  DuckdbSink sink(spec);
+  sink.open();
+  EXPECT_THAT(target.query("SELECT v, from_lsn::VARCHAR FROM public.items__history"), ElementsAre("b|1100"));
+  EXPECT_THAT(target.query("SELECT from_lsn::VARCHAR FROM tailrace.baselines"), ElementsAre("1100"));
+}
+
+// Commits become visible in another order than they are written: the fence's snapshot misses a transaction that ends
+// below the fence's position.
+TEST(DuckdbSink, ACommitThatACopyJustMissedEndsCopiedVersionsNotBeforeTheyBegin) {
+  DuckdbSpec spec;
+  spec.history = {"public.*"};
+  Target target(spec);
+  const auto keyed = items();
+  const auto bag = table("bag", {{"v"}}, ReplicaIdentity::kFull, 20000);
+  const auto emptied = table("emptied", {{"id", 20, -1, 1}}, ReplicaIdentity::kDefault, 20001);
+  target.copy({{keyed, {{"1", "a", "x"}, {"2", "b", "y"}}}, {bag, {{"p"}, {"p"}}}, {emptied, {{"1"}}}}, 5000);
+  Clock clock{1500, 1500};
+  Batch batch(clock);
+  batch.begin().update(keyed, {"1", "a2", "x"}).remove_full(bag, {"p"}).truncate(emptied);  // xid 16, ends at 1600
+  target.apply(batch);
+  const std::string periods = "SELECT from_lsn::VARCHAR, to_lsn::VARCHAR, is_current::VARCHAR FROM ";
+  EXPECT_THAT(target.query(periods + "public.items__history ORDER BY id, is_current"),
+              ElementsAre("1600|1600|false", "1600|∅|true", "5000|∅|true"));
+  EXPECT_THAT(target.query(periods + "public.bag__history ORDER BY is_current"),
+              ElementsAre("1600|1600|false", "5000|∅|true"));
+  EXPECT_THAT(target.query(periods + "public.emptied__history"), ElementsAre("1600|1600|false"));
+}
+
 TEST(DuckdbSink, ALockedFileIsARetryThatNamesTheHolder) {
   Target target;
   target.close();

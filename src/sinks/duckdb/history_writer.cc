@@ -97,12 +97,12 @@ void TableWriter::end_staged(std::size_t count, bool continues, const Change& so
   if (continues && !shape_.intermediate)
     never_seen = connection_.run(fmt::format("DELETE FROM {} AS h USING temp.{} AS k WHERE {} AND h.from_seq = k.seq",
                                              history, source, matches));
-  // A copied version begins when its fence was taken, by which time a transaction that the copy just missed may have
-  // had its commit time already: then it begins there.
-  const auto ended = connection_.run(
-      fmt::format("INSERT INTO {} SELECT {}, least(h.effective_from, k.moment), k.moment, false, h.from_lsn, k.lsn, "
-                  "h.from_seq, k.seq FROM {} AS h JOIN temp.{} AS k ON {}",
-                  history, columns("h"), history, source, matches));
+  // A copied version begins at its fence. A transaction that was written before the fence and visible only after it
+  // ends such a version below its beginning: then it begins, and ends, there. It held "since at least" anyway.
+  const auto ended = connection_.run(fmt::format(
+      "INSERT INTO {} SELECT {}, least(h.effective_from, k.moment), k.moment, false, least(h.from_lsn, k.lsn), k.lsn, "
+      "h.from_seq, k.seq FROM {} AS h JOIN temp.{} AS k ON {}",
+      history, columns("h"), history, source, matches));
   const auto gone =
       connection_.run(fmt::format("DELETE FROM {} AS h USING temp.{} AS k WHERE {}", history, source, matches));
   connection_.run("DROP TABLE IF EXISTS temp.tailrace_places");
@@ -117,7 +117,7 @@ void TableWriter::end_all_versions() {
     connection_.run(fmt::format("DELETE FROM {} WHERE is_current AND from_seq = {}", history, seq(by)));
   const auto ended = connection_.run(fmt::format(
       "INSERT INTO {0} SELECT {1}, least(h.effective_from, make_timestamptz({2})), make_timestamptz({2}), false, "
-      "h.from_lsn, {3}, h.from_seq, {4} FROM {0} AS h WHERE h.is_current",
+      "least(h.from_lsn, {3}::UBIGINT), {3}, h.from_seq, {4} FROM {0} AS h WHERE h.is_current",
       history, columns("h"), effective(by), lsn(by), seq(by)));
   const auto gone = connection_.run(fmt::format("DELETE FROM {} WHERE is_current", history));
   expect(ended, gone, by, "open history");

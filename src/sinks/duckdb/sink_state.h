@@ -87,8 +87,8 @@ class DuckdbSink::State {
   std::string catalog_name();
   void refuse_foreign(const std::vector<RelationPtr>& tables);
   void create_table(const RelationPtr& relation);
-  void create_history(Table& table, PgTime since);
-  void check_history(PgTime since);
+  void create_history(Table& table, PgTime since, Lsn from);
+  void check_history(PgTime since, Lsn from);
   void checkpoint();
 
   const DuckdbSpec spec_;

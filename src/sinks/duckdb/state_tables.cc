@@ -200,13 +200,13 @@ void StateTables::write_hold(const Table& table, PgTime now) {
       .run();
 }
 
-void StateTables::write_baseline(const Table& table, PgTime since) {
+void StateTables::write_baseline(const Table& table, PgTime since, Lsn from) {
   connection_.run("DELETE FROM tailrace.baselines WHERE " + of(table));
   Statement(connection_, "INSERT INTO tailrace.baselines VALUES (?, ?, ?, ?, ?)")
       .bind(std::string_view(table.shape.relation->schema))
       .bind(std::string_view(table.shape.relation->name))
       .bind_time(since.unix_micros())
-      .bind(table.fence.end.value())
+      .bind(from.value())
       .bind(table.copied_rows)
       .run();
 }

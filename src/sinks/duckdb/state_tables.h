@@ -42,7 +42,7 @@ class StateTables {
   void write_cursor(const DuckdbSpec& spec, const Cursor& cursor, const sinks::Counters& counters, PgTime now);
   void write_table(const Table& table);
   void write_hold(const Table& table, PgTime now);
-  void write_baseline(const Table& table, PgTime since);
+  void write_baseline(const Table& table, PgTime since, Lsn from);
   void add_letter(const Table& table, const std::string& key);
   void add_incomplete(const Table& table, const std::string& key, const Position& at);
   void drop_incomplete(const Table& table, const std::string& key);
