@@ -447,7 +447,7 @@ class Reader {
   static constexpr int kLocalTcpReceiveBuffer = 32768;
   static constexpr int kOpenReceiveBuffer = 262144;
   static constexpr std::chrono::milliseconds kStall{100};
-  static constexpr std::chrono::microseconds kLocalTcpPause{4000};
+  static constexpr std::chrono::microseconds kLocalTcpPause{3000};
   static constexpr std::chrono::microseconds kOtherPause{100};
 
   const Options options_;

@@ -34,10 +34,11 @@ def table(measured: list[figures.Figure]) -> str:
 def machine() -> str:
     model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     memory = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(encoding="utf-8"))
+    congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text(encoding="ascii").strip()
     version = programs.run([binaries() / "postgres", "--version"]).out.strip()
     return (f"{os.cpu_count()} × {model.group(1) if model else platform.machine()}, "
-            f"{int(memory.group(1)) // 1048576 if memory else 0} GiB, Linux {platform.release().split('-')[0]}, "
-            f"{version}")
+            f"{int(memory.group(1)) // 1048576 if memory else 0} GiB, Linux {platform.release().split('-')[0]} with "
+            f"{congestion}, {version}")
 
 
 def rewrite(text: str) -> None:

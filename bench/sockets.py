@@ -11,15 +11,16 @@ from server import Server
 STRATEGIES = {
     "poll, no sleep": {"pause": "none"},
     "sleep 100 us after each read": {"pause": "fixed", "pause_us": 100},
-    "sleep 500 us": {"pause": "fixed", "pause_us": 500},
+    "sleep 300 us after each read": {"pause": "fixed", "pause_us": 300},
     "low water 256 KiB, at most 2 ms": {"pause": "low-water", "pause_us": 2000},
     "rate, at most 2 ms": {"pause": "rate", "pause_us": 2000},
-    "drain, 2 ms, kernel's window": {"pause": "drain", "pause_us": 2000, "rcvbuf": 0},
+    "drain, 300 us, kernel's window": {"pause": "drain", "pause_us": 300, "rcvbuf": 0},
+    "drain, 1 ms, kernel's window": {"pause": "drain", "pause_us": 1000, "rcvbuf": 0},
+    "drain, 1 ms, 32768": {"pause": "drain", "pause_us": 1000, "rcvbuf": 32768},
     "drain, 2 ms, 32768": {"pause": "drain", "pause_us": 2000, "rcvbuf": 32768},
-    "drain, 2 ms, 24576": {"pause": "drain", "pause_us": 2000, "rcvbuf": 24576},
-    "drain, 2 ms, 16384": {"pause": "drain", "pause_us": 2000, "rcvbuf": 16384},
-    "drain, 1 ms, 24576": {"pause": "drain", "pause_us": 1000, "rcvbuf": 24576},
-    "drain, 100 us, kernel's window": {"pause": "drain", "pause_us": 100, "rcvbuf": 0},
+    "drain, 3 ms, 32768": {"pause": "drain", "pause_us": 3000, "rcvbuf": 32768},
+    "drain, 4 ms, 32768": {"pause": "drain", "pause_us": 4000, "rcvbuf": 32768},
+    "drain, 3 ms, 65536": {"pause": "drain", "pause_us": 3000, "rcvbuf": 65536},
 }
 LOADS = [("events", 1), ("events", 100), ("events", 10_000), ("orders", 10_000)]
 

@@ -19,7 +19,7 @@ using std::chrono::milliseconds;
 constexpr int kSmallBuffer = 32768;
 constexpr int kOpenBuffer = 262144;
 /// Long enough for the small window to be full most of the time.
-constexpr microseconds kLocalTcpPause{4000};
+constexpr microseconds kLocalTcpPause{3000};
 /// A Unix socket's sender blocks after some 170 small messages: longer pauses stall it.
 constexpr microseconds kUnixPause{100};
 constexpr microseconds kRemotePause{100};
