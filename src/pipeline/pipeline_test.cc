@@ -11,6 +11,7 @@
 namespace tailrace::pipeline {
 namespace {
 
+using std::chrono_literals::operator""h;
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""s;
 using test::eventually;
@@ -128,6 +129,27 @@ TEST_F(PipelineTest, ABusyTargetIsTriedAgainAndNothingIsDoubled) {
   EXPECT_EQ(target_.look().size(), 20U);
   EXPECT_GE(refusals.load(), 3);
   EXPECT_EQ(target_.counters.applied, 20U);
+}
+
+TEST_F(PipelineTest, ABatchIsWhatArrivedWhileTheLastOneWasApplied) {
+  std::atomic<bool> held{true};
+  std::atomic<bool> applying{false};
+  target_.fate = [&](const std::string& step) {
+    if (step != "apply") return;
+    applying = true;
+    while (held) std::this_thread::sleep_for(1ms);
+  };
+  RunOptions options = quick();
+  options.runner.progress_every = 1h;
+  Background running(spec(), options);
+  server_.commit("first");
+  // A lone transaction is applied without waiting for company.
+  ASSERT_TRUE(eventually([&] { return applying.load(); }));
+  for (int i = 0; i < 50; ++i) server_.commit(std::to_string(i));
+  ASSERT_TRUE(eventually([&] { return running->status().log_durable >= MemoryServer::end_of(50); }));
+  held = false;
+  ASSERT_TRUE(eventually([this] { return target_.look().size() == 51; }));
+  EXPECT_EQ(std::ranges::count(target_.steps, "apply"), 2);
 }
 
 TEST_F(PipelineTest, ARefusingTargetFailsWithItsCursorKept) {

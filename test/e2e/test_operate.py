@@ -43,6 +43,22 @@ def test_init_writes_a_pipeline_that_run_takes(mirror: Shop, tmp_path: Path):
     assert targets and rows(targets[0], "SELECT count(*) FROM public.orders") == [(1000,)]
 
 
+def test_duckdb_gets_its_share_of_the_limit_and_the_threads_of_its_sink(mirror: Shop, tmp_path: Path):
+    pipeline = tmp_path / "shop.yaml"
+    pipeline.write_text(f"name: shop\nsource: {{postgres: {{url: '{mirror.cluster.url(mirror.database)}'}}}}\n"
+                        "sinks: {shop: {duckdb: {path: shop.duckdb, threads: 1}}}\nlimits: {memory: 256MiB}\n")
+    mirror.process = mirror.tailrace.start("run", pipeline, "--state", mirror.tailrace.state)
+    mirror.wait()
+    answer = mirror.tailrace.command("query", "shop", "SELECT current_setting('memory_limit'), current_setting('threads')",
+                                     "--format", "csv", "--state", mirror.tailrace.state)
+    assert answer.code == Exit.DONE, str(answer)
+    memory, threads = answer.out.splitlines()[-1].split(",")
+    assert threads == "1"
+    amount, unit = memory.split()
+    assert unit == "MiB" and 64 <= float(amount) <= 192, memory
+    mirror.stop()
+
+
 def test_check_names_a_missing_right_and_the_sql_that_mends_it(mirror: Shop):
     mirror.cluster.execute("DROP ROLE IF EXISTS looker", "CREATE ROLE looker LOGIN")
     try:

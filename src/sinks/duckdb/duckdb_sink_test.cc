@@ -53,6 +53,32 @@ TEST(DuckdbSink, CursorAndCountersSurviveReopening) {
   EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x"));
 }
 
+TEST(DuckdbSink, CheckpointsAreLeftToMaintenance) {
+  Target target;
+  const auto t = items();
+  target.copy({{t, {}}});
+  const auto log = [&target] { return std::filesystem::file_size(target.path().string() + ".wal"); };
+  Clock clock;
+  std::uintmax_t before = log();
+  for (int round = 0; round < 6; ++round) {
+    Batch batch(clock);
+    batch.begin();
+    for (int row = 0; row < 100; ++row)
+      batch.insert(t, {std::to_string(round * 100 + row), "a", std::string(10'000, 'x')});
+    target.apply(batch);
+    EXPECT_GT(log(), before + 500'000) << "a commit made a checkpoint";
+    before = log();
+    target.sink().maintain();
+    EXPECT_EQ(log(), before) << "a busy target was checkpointed";
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  target.sink().maintain();
+  std::error_code gone;
+  const auto left = std::filesystem::file_size(target.path().string() + ".wal", gone);
+  EXPECT_TRUE(gone || left < 100'000) << left;
+  EXPECT_THAT(target.query("SELECT count(*)::VARCHAR FROM public.items"), ElementsAre("600"));
+}
+
 TEST(DuckdbSink, WhatWasNotFlushedIsGone) {
   Target target;
   const auto t = items();
