@@ -64,4 +64,11 @@ struct CopiedRows {
   std::uint64_t count = 0;
 };
 
+/// Rows that were read by key, tied to the stream: `rows` is the exact state of the asked keys under `fence`. A key
+/// that has no row there does not exist there.
+struct FencedRows {
+  Fence fence;
+  CopiedRows rows;
+};
+
 }  // namespace tailrace

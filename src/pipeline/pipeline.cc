@@ -180,6 +180,10 @@ std::unique_ptr<sources::Copy> Pipeline::begin_copy(std::stop_token stop) {
   return source_->begin_copy(stop, {});
 }
 
+FencedRows Pipeline::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) {
+  return source_->read_keys(relation, keys);
+}
+
 bool Pipeline::prepared() const {
   const std::lock_guard lock(mutex_);
   return prepared_;

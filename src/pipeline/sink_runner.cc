@@ -28,6 +28,7 @@ SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journa
       journal_(journal),
       catalog_(catalog),
       settings_(settings),
+      completion_pause_(settings.first_completion),
       next_retry_(settings.first_retry),
       jitter_(static_cast<std::minstd_rand::result_type>(SteadyClock::now().time_since_epoch().count())),
       copies_(setup.name) {
@@ -108,6 +109,7 @@ bool SinkRunner::open(std::stop_token stop) {
   publish(State::kOpening);
   reader_.reset();
   pending_.reset();
+  completion_.reset();
   unflushed_ = false;
   if (!host_.wait_prepared(stop)) return false;
   if (!sink_) sink_ = host_.make_sink(setup_);
@@ -134,6 +136,7 @@ bool SinkRunner::open(std::stop_token stop) {
     durable_ = cursor;
     counters_ = sink_->counters();
     problems_ = sink_->problems();
+    incomplete_ = sink_->incomplete_rows();
     last_error_.clear();
     state_ = State::kStreaming;
     reached_ = cursor->position;
@@ -184,6 +187,7 @@ void SinkRunner::stream(std::stop_token stop) {
     } else if (!idle(stop)) {
       return;
     }
+    complete_rows();
     const std::lock_guard lock(mutex_);
     if (drain_until_ && SteadyClock::now() >= *drain_until_) {
       log::warn("sink.drain", "{}: not everything could be applied in time; the log keeps it", setup_.name);
@@ -241,10 +245,52 @@ void SinkRunner::flush() {
     durable_ = cursor;
     counters_ = sink_->counters();
     problems_ = sink_->problems();
+    incomplete_ = sink_->incomplete_rows();
     ++batches_;
   }
   publish_reached(cursor);
   record(false);
+}
+
+void SinkRunner::complete_rows() {
+  if (incomplete_ == 0 && !completion_) return;
+  if (released_ || unflushed_ || draining()) return;
+  if (completion_) {
+    if (reached().commit_end >= completion_->fence.end) put_completed();
+  } else if (incomplete_ > 0 && SteadyClock::now() >= next_completion_) {
+    read_incomplete();
+  }
+}
+
+void SinkRunner::read_incomplete() {
+  next_completion_ = SteadyClock::now() + completion_pause_;
+  completion_pause_ = std::min(completion_pause_ * 2, settings_.longest_completion);
+  const std::optional<sinks::IncompleteRows> rows = sink_->incomplete();
+  if (!rows) return;
+  // Whatever the source answers, the sink goes on: these rows wait, and `status` shows them.
+  try {
+    completion_ = host_.read_keys(rows->relation, rows->keys);
+  } catch (const RetryError& error) {
+    log::info("sink.completion", "{}: {}", setup_.name, error.what());
+  } catch (const ReconnectError& error) {
+    log::info("sink.completion", "{}: {}", setup_.name, error.what());
+  } catch (const RefusedError& error) {
+    log::warn("sink.completion", "{}: {} [{}]", setup_.name, error.what(), error.code());
+  }
+}
+
+void SinkRunner::put_completed() {
+  // The cursor then is past the fence in the target, too.
+  if (pending_) apply(*pending_);
+  const std::uint64_t completed = sink_->complete(*std::exchange(completion_, std::nullopt));
+  store_letters();
+  flush();
+  if (completed == 0) return;
+  completion_pause_ = settings_.first_completion;
+  next_completion_ = SteadyClock::now();
+  log::info("sink.completed", "{}: {} rows that lacked a value were read from the source", setup_.name, completed);
+  const std::lock_guard lock(mutex_);
+  completed_ += completed;
 }
 
 bool SinkRunner::idle(std::stop_token stop) {
@@ -262,7 +308,8 @@ bool SinkRunner::idle(std::stop_token stop) {
   if (released_ || unflushed_) return true;
   publish(State::kIdle);
   if (unmaintained_ && now - last_flow_ >= kQuiet) maintain();
-  if (setup_.release_when_idle && now - last_flow_ >= *setup_.release_when_idle) release(State::kReleased);
+  if (setup_.release_when_idle && !completion_ && now - last_flow_ >= *setup_.release_when_idle)
+    release(State::kReleased);
   return true;
 }
 
@@ -405,6 +452,8 @@ SinkStatus SinkRunner::status() const {
   status.state = name_of(state_);
   status.durable_lsn = reached_.commit_end;
   status.counters = counters_;
+  status.incomplete = incomplete_;
+  status.completed = completed_;
   status.last_error = last_error_;
   status.batches = batches_;
   if (log_end <= reached_.commit_end) return status;

@@ -31,6 +31,9 @@ struct RunnerSettings {
   /// How often Sink::maintain() is called at the latest, and progress without changes written to the target.
   std::chrono::milliseconds maintain_every{200};
   std::chrono::milliseconds progress_every{10'000};
+  /// Between two reads of incomplete rows from the source; the time grows up to the second while nothing comes of it.
+  std::chrono::milliseconds first_completion{500};
+  std::chrono::milliseconds longest_completion{60'000};
 };
 
 /// What a runner needs of the pipeline around it. Outlives the runner.
@@ -42,6 +45,8 @@ class RunnerHost {
   virtual std::unique_ptr<sinks::Sink> make_sink(const SinkSetup& setup) = 0;
   /// Waits until the source can copy. Null when stopped first.
   virtual std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop) = 0;
+  /// See sources::Source::read_keys.
+  virtual FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) = 0;
   /// Where the log begins: a cursor below it cannot be continued.
   virtual Lsn log_begins() const = 0;
   /// The runner has come further, or its state has changed.
@@ -99,6 +104,10 @@ class SinkRunner {
   void flush();
   /// Nothing arrived for a while; false when the runner is to end.
   bool idle(std::stop_token stop);
+  /// Reads rows that the target lacks from the source, and puts them in once the log has passed the read's fence.
+  void complete_rows();
+  void read_incomplete();
+  void put_completed();
   void release(State state);
   void serve_lend(std::stop_token stop);
   void back_off(const Error& error, std::stop_token stop);
@@ -128,6 +137,10 @@ class SinkRunner {
   /// Flushed since the last maintain().
   bool unmaintained_ = false;
   bool released_ = false;
+  /// Read, and waiting for the log to pass its fence.
+  std::optional<FencedRows> completion_;
+  SteadyClock::time_point next_completion_;
+  std::chrono::milliseconds completion_pause_;
   SteadyClock::time_point last_flow_;
   SteadyClock::time_point last_flush_;
   SteadyClock::time_point last_maintain_;
@@ -147,6 +160,8 @@ class SinkRunner {
   PgTime reached_time_;
   SteadyClock::time_point caught_up_at_;
   sinks::Counters counters_;
+  std::uint64_t incomplete_ = 0;
+  std::uint64_t completed_ = 0;
   std::vector<sinks::SinkProblem> problems_;
   std::string last_error_;
   std::uint64_t batches_ = 0;

@@ -23,6 +23,8 @@ Json sink_json(const SinkStatus& sink) {
           {"rows_filtered", sink.counters.filtered},
           {"rows_held", sink.counters.held},
           {"dead_letters", sink.dead_letters},
+          {"rows_incomplete", sink.incomplete},
+          {"rows_completed", sink.completed},
           {"batches", sink.batches},
           {"last_error", sink.last_error.empty() ? Json(nullptr) : Json(sink.last_error)}};
 }

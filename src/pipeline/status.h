@@ -24,6 +24,9 @@ struct SinkStatus {
   double lag_seconds = 0;
   sinks::Counters counters = {};
   std::uint64_t dead_letters = 0;
+  /// Rows that lack a value which was never sent, and those that were completed from the source since the start.
+  std::uint64_t incomplete = 0;
+  std::uint64_t completed = 0;
   std::string last_error = {};
   std::uint64_t batches = 0;
 };

@@ -250,6 +250,7 @@ class MemorySource final : public sources::Source {
     const std::lock_guard lock(server_.mutex);
     return std::make_unique<Copy>(server_.rows_at_start);
   }
+  FencedRows read_keys(const RelationPtr&, const std::vector<std::string>&) override { return {}; }
   sources::SourceStatus status() const override { return {}; }
   Lsn request_current_end() override {
     const std::lock_guard lock(server_.mutex);

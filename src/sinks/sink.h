@@ -46,6 +46,13 @@ struct SinkProblem {
   std::string remedy;
 };
 
+/// Rows that the target lacks because a value of theirs is known to nobody here.
+struct IncompleteRows {
+  RelationPtr relation;
+  /// Tuples of the relation's match_key() columns in that order.
+  std::vector<std::string> keys;
+};
+
 /// What the target held when it was opened.
 struct SinkState {
   /// Nothing: the target is new, everything has to be copied first.
@@ -93,6 +100,18 @@ class Sink {
   /// Makes all applied batches durable and visible, together with the cursor. Only where the last batch ended a
   /// transaction. Gives the durable cursor.
   virtual Cursor flush() = 0;
+
+  /// Some of the incomplete rows, others each time; nothing where there are none. A sink that knows no such rows needs
+  /// none of these three.
+  virtual std::optional<IncompleteRows> incomplete() { return std::nullopt; }
+  virtual std::uint64_t incomplete_rows() const { return 0; }
+  /// Takes rows that were read by key. REQUIRES: everything up to the fence's end is applied, and no transaction is
+  /// half applied. Only rows that still are incomplete, and whose last change the fence contains, go in; durable with
+  /// the next flush(). Gives how many.
+  virtual std::uint64_t complete(const FencedRows& rows) {
+    static_cast<void>(rows);
+    return 0;
+  }
 
   /// Work that is kept out of the commit path (checkpoints). Called by the runner when nothing waits, or at the
   /// latest every few seconds.

@@ -41,6 +41,9 @@ void DuckdbSink::finish_copy(const CopiedTable& copied) { state_->finish_copy(co
 void DuckdbSink::finish_copies(const Cursor& start) { state_->finish_copies(start); }
 void DuckdbSink::apply(const ChangeBatch& batch) { state_->apply(batch); }
 Cursor DuckdbSink::flush() { return state_->flush(); }
+std::optional<sinks::IncompleteRows> DuckdbSink::incomplete() { return state_->incomplete(); }
+std::uint64_t DuckdbSink::incomplete_rows() const { return state_->incomplete_rows(); }
+std::uint64_t DuckdbSink::complete(const FencedRows& rows) { return state_->complete(rows); }
 void DuckdbSink::maintain() { state_->maintain(); }
 void DuckdbSink::release() { state_->close(); }
 sinks::Counters DuckdbSink::counters() const { return state_->counters(); }
@@ -181,8 +184,9 @@ void DuckdbSink::State::record(TableBatch& batch) {
   for (auto& letter : findings.letters) letters_.add(std::move(letter));
   if (findings.keys_cleared) tables_on_disk_->clear_keys(table);
   for (const auto& key : findings.new_lettered) tables_on_disk_->add_letter(table, key);
-  for (const auto& [key, at] : findings.new_incomplete) tables_on_disk_->add_incomplete(table, key, at);
+  // In this order: after a truncate a key may be dropped and noted anew.
   for (const auto& key : findings.no_longer_incomplete) tables_on_disk_->drop_incomplete(table, key);
+  for (const auto& [key, row] : findings.new_incomplete) tables_on_disk_->put_incomplete(table, key, row);
   if (findings.relation_changed) tables_on_disk_->write_table(table);
   if (findings.newly_held) {
     tables_on_disk_->write_hold(table, PgTime::now());
@@ -260,7 +264,7 @@ std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {
       problems.push_back(
           {"TR613", shown,
            fmt::format("{} rows of {} lack a value that was never sent", table->incomplete.size(), shown),
-           copy_anew()});
+           "none at first: they are read from the source; if they stay, " + copy_anew()});
     if (!table->lettered.empty())
       problems.push_back(
           {"TR615", shown, fmt::format("{} rows of {} are dead letters", table->lettered.size(), shown),

@@ -24,6 +24,9 @@ class DuckdbSink : public sinks::Sink {
   void finish_copies(const Cursor& start) override;
   void apply(const ChangeBatch& batch) override;
   Cursor flush() override;
+  std::optional<sinks::IncompleteRows> incomplete() override;
+  std::uint64_t incomplete_rows() const override;
+  std::uint64_t complete(const FencedRows& rows) override;
   void maintain() override;
   void release() override;
   sinks::Counters counters() const override;

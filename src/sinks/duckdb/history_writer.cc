@@ -17,12 +17,8 @@ std::int64_t TableWriter::lsn(const Change& change) const {
   return static_cast<std::int64_t>(batch_.transaction_of(change).commit_end.value());
 }
 
-/// Versions folded per transaction carry the transaction's first number, so that they do not depend on how a giant was
-/// cut into parts; intermediate ones carry their change's own.
 std::int64_t TableWriter::seq(const Change& change) const {
-  const Transaction& transaction = batch_.transaction_of(change);
-  const Seq number = shape_.intermediate ? transaction.change_seq(change.ordinal) : transaction.seq;
-  return static_cast<std::int64_t>(number.value());
+  return static_cast<std::int64_t>(batch_.version_seq(change).value());
 }
 
 void TableWriter::set_period(RowAppender& rows, const Change& from, const Change* ended_by) {

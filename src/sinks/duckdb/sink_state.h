@@ -67,6 +67,9 @@ class DuckdbSink::State {
   void finish_copies(const Cursor& start);
   void apply(const ChangeBatch& batch);
   Cursor flush();
+  std::optional<sinks::IncompleteRows> incomplete();
+  std::uint64_t incomplete_rows() const;
+  std::uint64_t complete(const FencedRows& read);
   void maintain();
   const sinks::Counters& counters() const { return counters_; }
   std::vector<sinks::DeadLetter> take_dead_letters() { return letters_.take(); }
@@ -80,6 +83,7 @@ class DuckdbSink::State {
   void write_batch(const ChangeBatch& batch);
   void record(TableBatch& batch);
   void hold_suspect(Table& table, const Position& at, const std::string& reason);
+  std::uint64_t put_completed(Table& table, const FencedRows& read);
   Table& table_for(const Relation& relation, const Position& at);
   Table& adopt(std::unique_ptr<Table> table);
   TableShape shape_of(const RelationPtr& relation) const;
@@ -101,6 +105,7 @@ class DuckdbSink::State {
   Cursor pending_;
   sinks::Counters counters_;
   bool in_transaction_ = false;
+  std::size_t incomplete_turn_ = 0;
   SteadyClock::time_point last_commit_{};
   SteadyClock::time_point last_checkpoint_{};
   SteadyClock::duration checkpoint_took_{};

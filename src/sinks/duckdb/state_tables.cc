@@ -39,7 +39,7 @@ constexpr const char* kSchema[] = {
     "commit_lsn UBIGINT, ordinal UBIGINT, code VARCHAR, reason VARCHAR, since TIMESTAMPTZ)",
     "CREATE TABLE tailrace.letters(schema_name VARCHAR, table_name VARCHAR, key BLOB)",
     "CREATE TABLE tailrace.incomplete(schema_name VARCHAR, table_name VARCHAR, key BLOB, epoch UINTEGER, "
-    "commit_lsn UBIGINT, ordinal UBIGINT)",
+    "commit_lsn UBIGINT, ordinal UBIGINT, seq UBIGINT, since TIMESTAMPTZ, xid UINTEGER)",
     "CREATE TABLE tailrace.baselines(schema_name VARCHAR, table_name VARCHAR, effective_from TIMESTAMPTZ, "
     "from_lsn UBIGINT, versions UBIGINT)",
 };
@@ -132,8 +132,18 @@ std::vector<std::unique_ptr<Table>> StateTables::read_tables(const DuckdbSpec& s
     table->copied_rows = number(row[4].second);
     for (const TextRow& key : connection_.rows("SELECT key FROM tailrace.letters WHERE " + of(*table)))
       table->lettered.insert(key[0].second);
-    for (const TextRow& key : connection_.rows("SELECT key FROM tailrace.incomplete WHERE " + of(*table)))
-      table->incomplete.insert(key[0].second);
+    for (const TextRow& lacking :
+         connection_.rows("SELECT key, epoch::VARCHAR, commit_lsn::VARCHAR, ordinal::VARCHAR, seq::VARCHAR, "
+                          "epoch_us(since)::VARCHAR, xid::VARCHAR FROM tailrace.incomplete WHERE " +
+                          of(*table))) {
+      IncompleteRow incomplete;
+      incomplete.at = {static_cast<std::uint32_t>(number(lacking[1].second)), Lsn(number(lacking[2].second)),
+                       number(lacking[3].second)};
+      incomplete.seq = Seq(number(lacking[4].second));
+      incomplete.since = PgTime::from_unix_micros(signed_number(lacking[5].second));
+      incomplete.xid = Xid(static_cast<std::uint32_t>(number(lacking[6].second)));
+      table->incomplete.emplace(lacking[0].second, incomplete);
+    }
     for (const TextRow& lane :
          connection_.rows("SELECT code, reason, epoch::VARCHAR, commit_lsn::VARCHAR, ordinal::VARCHAR "
                           "FROM tailrace.lanes WHERE " +
@@ -219,14 +229,18 @@ void StateTables::add_letter(const Table& table, const std::string& key) {
       .run();
 }
 
-void StateTables::add_incomplete(const Table& table, const std::string& key, const Position& at) {
-  Statement(connection_, "INSERT INTO tailrace.incomplete VALUES (?, ?, ?, ?, ?, ?)")
+void StateTables::put_incomplete(const Table& table, const std::string& key, const IncompleteRow& row) {
+  drop_incomplete(table, key);
+  Statement(connection_, "INSERT INTO tailrace.incomplete VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
       .bind(std::string_view(table.shape.relation->schema))
       .bind(std::string_view(table.shape.relation->name))
       .bind_blob(key)
-      .bind(std::uint64_t{at.epoch})
-      .bind(at.commit_end.value())
-      .bind(at.ordinal)
+      .bind(std::uint64_t{row.at.epoch})
+      .bind(row.at.commit_end.value())
+      .bind(row.at.ordinal)
+      .bind(row.seq.value())
+      .bind_time(row.since.unix_micros())
+      .bind(std::uint64_t{row.xid.value()})
       .run();
 }
 

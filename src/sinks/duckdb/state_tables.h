@@ -21,7 +21,7 @@ namespace tailrace::duckdb {
 ///   tables      the copied tables: relation, fence, rows
 ///   lanes       tables that are held, with the place and the reason
 ///   letters     keys of dead letters
-///   incomplete  keys whose row is missing a value
+///   incomplete  keys whose row is missing a value, each with the change that touched it last
 ///   baselines   copied tables with history: their first versions hold "since at least"
 class StateTables {
  public:
@@ -44,7 +44,8 @@ class StateTables {
   void write_hold(const Table& table, PgTime now);
   void write_baseline(const Table& table, PgTime since, Lsn from);
   void add_letter(const Table& table, const std::string& key);
-  void add_incomplete(const Table& table, const std::string& key, const Position& at);
+  /// In place of what was noted of that key before.
+  void put_incomplete(const Table& table, const std::string& key, const IncompleteRow& row);
   void drop_incomplete(const Table& table, const std::string& key);
   /// Forgets letters and incomplete keys of the table (after a truncate).
   void clear_keys(const Table& table);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "model/position.h"
@@ -20,6 +21,15 @@ struct Hold {
   std::string reason;
   /// The first change that was not taken.
   Position at;
+};
+
+/// A row that the target lacks, because a value of it was never sent: what its last change was.
+struct IncompleteRow {
+  Position at;
+  /// What a version that begins with that change carries.
+  Seq seq;
+  PgTime since;
+  Xid xid;
 };
 
 /// One mirrored table: what `tailrace.tables`, `lanes`, `letters` and `incomplete` say of it, and the open appenders.
@@ -46,8 +56,8 @@ struct Table {
   std::unique_ptr<Hold> hold;
   /// Keys with a dead letter: all that follows for them is a letter too, until a truncate.
   std::unordered_set<std::string> lettered;
-  /// Keys whose row the target lacks, because a value of it was never sent.
-  std::unordered_set<std::string> incomplete;
+  /// By key.
+  std::unordered_map<std::string, IncompleteRow> incomplete;
   /// For the writer connection; made when first needed.
   std::unique_ptr<RowAppender> mirror_rows;
   std::unique_ptr<RowAppender> history_rows;

@@ -116,7 +116,10 @@ void TableBatch::refuse(const Change& change, const std::string& reason) {
 }
 
 void TableBatch::note_incomplete(const Change& change, ByteView key) {
-  if (table_.incomplete.emplace(key).second) findings_.new_incomplete.emplace_back(key, position_of(change));
+  const Transaction& transaction = transaction_of(change);
+  const IncompleteRow row{position_of(change), version_seq(change), transaction.monotone_time, transaction.xid};
+  table_.incomplete.insert_or_assign(std::string(key), row);
+  findings_.new_incomplete.emplace_back(key, row);
 }
 
 void TableBatch::drop_incomplete(ByteView key) {

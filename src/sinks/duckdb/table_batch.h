@@ -30,6 +30,12 @@ class TableBatch {
   const ChangeBatch& batch() const { return batch_; }
   const Transaction& transaction_of(const Change& change) const { return batch_.transactions[change.transaction]; }
   Position position_of(const Change& change) const { return transaction_of(change).position(change.ordinal); }
+  /// The number of a version that begins or ends with `change`. Folded per transaction it is the transaction's first,
+  /// so that it does not depend on how a giant was cut into parts; intermediate ones carry their change's own.
+  Seq version_seq(const Change& change) const {
+    const Transaction& transaction = transaction_of(change);
+    return table_.shape.intermediate ? transaction.change_seq(change.ordinal) : transaction.seq;
+  }
   KeyedFold& keyed() { return keyed_; }
   MultisetFold& multiset() { return multiset_; }
 
@@ -38,7 +44,7 @@ class TableBatch {
     sinks::Counters counts;
     std::vector<sinks::DeadLetter> letters;
     std::vector<std::string> new_lettered;
-    std::vector<std::pair<std::string, Position>> new_incomplete;
+    std::vector<std::pair<std::string, IncompleteRow>> new_incomplete;
     std::vector<std::string> no_longer_incomplete;
     bool keys_cleared = false;
     bool relation_changed = false;

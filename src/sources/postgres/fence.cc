@@ -50,6 +50,27 @@ std::string keys_condition(const Connection& sql, const Relation& relation, cons
   return out;
 }
 
+/// Throws unless the table of that name is still the relation's, with its columns. Gives whether it is partitioned.
+bool verify_table(Connection& sql, const Relation& relation) {
+  const Rows rows = sql.query(
+      "SELECT c.relkind, a.attnum, a.attname, a.atttypid, a.atttypmod FROM pg_class c JOIN pg_namespace n ON n.oid = "
+      "c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.oid = $1::oid AND n.nspname = $2 AND c.relname "
+      "= "
+      "$3 AND a.attnum > 0 AND NOT a.attisdropped",
+      {std::to_string(relation.oid.value()), relation.schema, relation.name}, "looking at a table");
+  const auto unchanged = [&](const Column& column) {
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      if (rows.number(i, 1) == column.attnum)
+        return rows.at(i, 2) == column.name && rows.oid(i, 3) == column.type.declared &&
+               rows.number(i, 4) == column.type.typmod;
+    return false;
+  };
+  if (!std::ranges::all_of(relation.columns, unchanged))
+    throw RetryError("TR121", relation.display_name() + " was altered meanwhile",
+                     "none needed: the stream tells of it");
+  return rows.at(0, 0) == "p";
+}
+
 void append_row(const Rows& rows, std::size_t row, std::size_t columns, std::string& out) {
   TupleWriter writer(out, static_cast<std::uint16_t>(columns));
   for (std::size_t i = 0; i < columns; ++i) {
@@ -91,16 +112,19 @@ FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::ve
   FencedRows out;
   out.rows.relation = relation;
   const std::string table = qualified(sql, *relation);
-  sql.query(std::string(kBegin) + "; LOCK TABLE ONLY " + table + " IN ACCESS SHARE MODE",
-            "locking a table for reading");
   try {
+    // Whoever waits for a lock holds up those behind him: not for long.
+    sql.query(
+        std::string(kBegin) + "; SET LOCAL lock_timeout = '2s'; LOCK TABLE ONLY " + table + " IN ACCESS SHARE MODE",
+        "locking a table for reading");
     out.fence = take_fence(sql);
+    const char* only = verify_table(sql, *relation) ? "" : "ONLY ";
     if (!keys.empty()) {
       std::string columns;
       for (const Column& column : relation->columns)
         columns += (columns.empty() ? "" : ", ") + sql.quoted_name(column.name);
       const Rows rows =
-          sql.query("SELECT " + columns + " FROM ONLY " + table + " WHERE " + keys_condition(sql, *relation, keys),
+          sql.query("SELECT " + columns + " FROM " + only + table + " WHERE " + keys_condition(sql, *relation, keys),
                     "reading rows by key");
       for (std::size_t i = 0; i < rows.size(); ++i) append_row(rows, i, relation->columns.size(), out.rows.tuples);
       out.rows.count = rows.size();

@@ -23,16 +23,10 @@ Fence begin_fence_on(Connection& sql, const std::string& exported_snapshot);
 Fence begin_fence_after(Connection& sql, std::uint64_t xmax, std::stop_token stop,
                         const std::function<void()>& waiting);
 
-/// Rows that were read by key, tied to the stream: `rows` is the exact state of the asked keys under `fence`. A key
-/// that has no row there does not exist there.
-struct FencedRows {
-  Fence fence;
-  CopiedRows rows;
-};
-
 /// Reads the rows of `relation` whose key is one of `keys`: tuples of the relation's match_key() columns in that order,
 /// all values present. Takes ACCESS SHARE first and the snapshot afterwards, so nothing that the snapshot lacks can
-/// have rewritten the table in between. Throws RefusedError (TR121) when the table is no longer as `relation` says.
+/// have rewritten the table in between. Throws RetryError when the lock is not to be had soon, or (TR121) when the
+/// table is no longer as `relation` says.
 FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::vector<std::string>& keys);
 
 }  // namespace tailrace::postgres

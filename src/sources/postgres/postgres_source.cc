@@ -102,6 +102,7 @@ class PostgresSource::Impl {
   Lsn request_current_end();
   const SourceSpec& spec() const { return spec_; }
   SourceStatus status() const { return board_.look(); }
+  FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys);
 
  private:
   void prepare_once(const std::optional<SourceFacts>& remembered, const std::stop_token& stop);
@@ -405,6 +406,13 @@ Lsn PostgresSource::Impl::request_current_end() {
   return end;
 }
 
+FencedRows PostgresSource::Impl::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) {
+  const auto connection = Connection::open(spec_, ConnectionKind::kSql);
+  FencedRows read = postgres::read_keys(*connection, relation, keys);
+  ask_current_end(*connection);
+  return read;
+}
+
 PostgresSource::PostgresSource(SourceSpec spec, SourceMemory& memory, TransactionLog& log)
     : impl_(std::make_unique<Impl>(std::move(spec), memory, log)) {}
 PostgresSource::~PostgresSource() = default;
@@ -413,6 +421,9 @@ void PostgresSource::prepare(std::stop_token stop) { impl_->prepare(std::move(st
 void PostgresSource::stream(std::stop_token stop) { impl_->stream(std::move(stop)); }
 std::unique_ptr<sources::Copy> PostgresSource::begin_copy(std::stop_token stop, const std::vector<Oid>& only) {
   return impl_->begin_copy(std::move(stop), only);
+}
+FencedRows PostgresSource::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) {
+  return impl_->read_keys(relation, keys);
 }
 SourceStatus PostgresSource::status() const { return impl_->status(); }
 Lsn PostgresSource::request_current_end() { return impl_->request_current_end(); }

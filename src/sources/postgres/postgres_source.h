@@ -47,6 +47,7 @@ class PostgresSource final : public sources::Source {
   /// continue it. `only`: when not empty, just these tables. Throws as prepare() does.
   std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop, const std::vector<Oid>& only) override;
 
+  FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) override;
   SourceStatus status() const override;
 
   /// The server's WAL insert position now, after which a transactional message ("tailrace.nudge") is written so that

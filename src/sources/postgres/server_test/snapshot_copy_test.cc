@@ -361,5 +361,34 @@ TEST_F(SnapshotCopyTest, keys_are_read_exactly_as_of_their_fence) {
   EXPECT_FALSE(read.fence.contains(Xid(static_cast<std::uint32_t>(last.number(0, 0))), last.lsn(0, 1)));
 }
 
+TEST_F(SnapshotCopyTest, keys_of_a_table_altered_since_are_not_read) {
+  run("CREATE TABLE public.t (id int PRIMARY KEY, v varchar(10)); INSERT INTO public.t VALUES (1, 'one')");
+  make_source(spec());
+  const RelationPtr relation = table(*source->begin_copy({}, {}), "t").relation;
+  std::string key;
+  TupleWriter(key, 1).text("1");
+  EXPECT_EQ(source->read_keys(relation, {key}).rows.count, 1u);
+  run("ALTER TABLE public.t ADD COLUMN later int");
+  EXPECT_EQ(text_of(source->read_keys(relation, {key}).rows.tuples, 1), "one");
+  run("ALTER TABLE public.t ALTER COLUMN v TYPE varchar(20)");
+  EXPECT_THROW(source->read_keys(relation, {key}), RetryError);
+  run("DROP TABLE public.t; CREATE TABLE public.t (id int PRIMARY KEY, v varchar(10))");
+  EXPECT_THROW(source->read_keys(relation, {key}), RetryError);
+  run("BEGIN; LOCK TABLE public.t");
+  EXPECT_THROW(source->read_keys(relation, {key}), RetryError);
+  run("COMMIT");
+}
+
+TEST_F(SnapshotCopyTest, keys_of_a_partitioned_table_that_is_published_as_one_are_found_in_its_partitions) {
+  run("CREATE TABLE public.p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); "
+      "CREATE TABLE public.p1 PARTITION OF public.p FOR VALUES FROM (0) TO (10); INSERT INTO public.p VALUES (3, 'x'); "
+      "CREATE PUBLICATION tailrace_copy FOR TABLE public.p WITH (publish_via_partition_root = true)");
+  make_source(spec());
+  const RelationPtr relation = table(*source->begin_copy({}, {}), "p").relation;
+  std::string key;
+  TupleWriter(key, 1).text("3");
+  EXPECT_EQ(text_of(source->read_keys(relation, {key}).rows.tuples, 1), "x");
+}
+
 }  // namespace
 }  // namespace tailrace::postgres

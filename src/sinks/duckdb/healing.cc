@@ -1,0 +1,142 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/crash_point.h"
+#include "sinks/duckdb/key.h"
+#include "sinks/duckdb/row_appender.h"
+#include "sinks/duckdb/sink_state.h"
+
+namespace tailrace::duckdb {
+namespace {
+
+/// Keys of one read: bounds the statement and how long it takes.
+constexpr std::size_t kLot = 500;
+
+/// A key of the target (ascending columns) as the source is asked for it: a tuple in the order of match_key().
+std::string key_tuple(const TableShape& shape, ByteView key) {
+  std::vector<Field> fields;
+  split_key(key, shape.key.size(), fields);
+  const std::vector<std::size_t> wanted = shape.relation->match_key();
+  std::string tuple;
+  TupleWriter writer(tuple, static_cast<std::uint16_t>(wanted.size()));
+  for (const std::size_t column : wanted) {
+    const auto at = std::ranges::find(shape.key, column) - shape.key.begin();
+    writer.text(fields[static_cast<std::size_t>(at)].bytes);
+  }
+  return tuple;
+}
+
+/// The row is what the last change of its key made it, so its version began there.
+void set_open_period(RowAppender& rows, std::size_t at, const IncompleteRow& row) {
+  rows.set_int64(at, row.since.unix_micros());
+  rows.set_null(at + 1);
+  rows.set_bool(at + 2, true);
+  rows.set_int64(at + 3, static_cast<std::int64_t>(row.at.commit_end.value()));
+  rows.set_null(at + 4);
+  rows.set_int64(at + 5, static_cast<std::int64_t>(row.seq.value()));
+  rows.set_null(at + 6);
+}
+
+bool put_row(RowAppender& rows, const TableShape& shape, TupleView tuple) {
+  FieldWalk walk(tuple);
+  for (std::size_t n = 0; n < shape.width(); ++n)
+    if (!rows.put(n, walk.next())) return false;
+  return true;
+}
+
+sinks::DeadLetter letter_for(const Table& table, const IncompleteRow& row, TupleView tuple) {
+  sinks::DeadLetter letter;
+  letter.position = row.at;
+  letter.seq = row.seq;
+  letter.xid = row.xid;
+  letter.schema = table.shape.relation->schema;
+  letter.table = table.shape.relation->name;
+  letter.operation = "complete";
+  letter.reason = "DuckDB's type cannot hold a value of this row";
+  ByteWriter bytes(letter.row);
+  bytes.sized({});
+  bytes.sized(tuple.bytes());
+  return letter;
+}
+
+}  // namespace
+
+std::optional<sinks::IncompleteRows> DuckdbSink::State::incomplete() {
+  std::vector<const Table*> lacking;
+  for (const auto& [name, table] : tables_)
+    if (!table->incomplete.empty() && !table->hold) lacking.push_back(table.get());
+  if (lacking.empty()) return std::nullopt;
+  // Another table, then other keys of it, each time: rows that cannot be completed yet keep nobody waiting.
+  const std::size_t turn = incomplete_turn_++;
+  const Table& table = *lacking[turn % lacking.size()];
+  const std::size_t size = table.incomplete.size();
+  auto row = std::next(table.incomplete.begin(),
+                       static_cast<std::ptrdiff_t>(turn / lacking.size() * kLot % size / kLot * kLot));
+  sinks::IncompleteRows rows{.relation = table.shape.relation, .keys = {}};
+  for (; row != table.incomplete.end() && rows.keys.size() < kLot; ++row)
+    rows.keys.push_back(key_tuple(table.shape, row->first));
+  return rows;
+}
+
+std::uint64_t DuckdbSink::State::incomplete_rows() const {
+  std::uint64_t count = 0;
+  for (const auto& [name, table] : tables_) count += table->incomplete.size();
+  return count;
+}
+
+std::uint64_t DuckdbSink::State::complete(const FencedRows& read) {
+  const auto found = by_oid_.find(read.rows.relation->oid);
+  if (found == by_oid_.end()) return 0;
+  Table& table = *found->second;
+  if (table.hold || !same_at_target(shape_of(read.rows.relation), table.shape)) return 0;
+  begin();
+  try {
+    const std::uint64_t completed = put_completed(table, read);
+    TAILRACE_CRASH_POINT("duckdb.after_completion");
+    return completed;
+  } catch (...) {
+    roll_back();
+    throw;
+  }
+}
+
+std::uint64_t DuckdbSink::State::put_completed(Table& table, const FencedRows& read) {
+  const Relation& relation = *table.shape.relation;
+  RowAppender mirror(*connection_, relation.schema, relation.name, table.shape.types);
+  std::optional<RowAppender> history;
+  if (table.shape.history)
+    history.emplace(*connection_, relation.schema, relation.name + "__history", table.shape.types);
+  Arena arena;
+  std::uint64_t completed = 0;
+  ByteReader in(read.rows.tuples);
+  while (!in.empty()) {
+    const TupleView tuple = measure_tuple(in);
+    ByteView key;
+    if (!read_key(tuple, {}, table.shape.key, arena, key)) continue;
+    const auto row = table.incomplete.find(std::string(key));
+    // The row is as its last change left it only if the read contains that change.
+    if (row == table.incomplete.end() || !read.fence.contains(row->second.xid, row->second.at.commit_end)) continue;
+    if (put_row(mirror, table.shape, tuple)) {
+      mirror.end_row();
+      if (history) {
+        put_row(*history, table.shape, tuple);
+        set_open_period(*history, table.shape.width(), row->second);
+        history->end_row();
+      }
+      ++completed;
+    } else {
+      letters_.add(letter_for(table, row->second, tuple));
+      --counters_.applied;
+      ++counters_.dead_lettered;
+      if (table.lettered.emplace(key).second) tables_on_disk_->add_letter(table, std::string(key));
+    }
+    tables_on_disk_->drop_incomplete(table, row->first);
+    table.incomplete.erase(row);
+  }
+  mirror.flush();
+  if (history) history->flush();
+  return completed;
+}
+
+}  // namespace tailrace::duckdb
