@@ -2,6 +2,7 @@
 
 JOBS ?= $(shell nproc)
 SEEDS ?= 20
+FROM ?=
 ROUNDS ?= 1000
 FUZZ_SECONDS ?= 30
 DEMO_SECONDS ?=
@@ -44,8 +45,8 @@ format: ## Rewrite the sources as .clang-format has them
 coverage: ## Line coverage of src/ by the unit tests, at least 85 %
 	@tools/test bootstrap coverage
 
-nemesis: ## The oracle test with SEEDS=n seeds
-	@SEEDS=$(SEEDS) tools/test bootstrap build nemesis
+nemesis: ## The oracle test with SEEDS=n new seeds, or those from FROM=m on
+	@SEEDS=$(SEEDS) FROM=$(FROM) tools/test bootstrap build nemesis
 
 mutants: ## Plants bugs one by one; each must be caught
 	@tools/test bootstrap mutants

@@ -1,21 +1,30 @@
 """The oracle itself on trial: right outputs pass its checker, and every planted fault in them is caught."""
 
+import os
+import random
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from e2e.cluster import Cluster
+from e2e.proxy import Proxy
 from oracle import recorder
 from oracle.canonical import array_elements, interval, moment
 from oracle.checker import Findings, JournalCheck, check_history, check_mirror
+from oracle.disk import Disk
 from oracle.duckdb_target import DuckDbTarget
 from oracle.fake import FakeTarget, as_text, journal_lines
 from oracle.journal import JournalWrong, read
 from oracle.plan import Draw
-from oracle.run import SERVER_SETTINGS
+from oracle.nemesis import draw_arms, draw_faults
+from oracle.run import SERVER_SETTINGS, Report
 from oracle.sessions import Sessions
 from oracle.tables import Table, all_tables
 from oracle.truth import SelfCheckFailed, Truth, check_self
@@ -248,6 +257,72 @@ def test_a_wrong_journal_is_caught(world: World, right_journal: list[dict], bend
 def test_the_same_seed_gives_the_same_plan():
     first, second = (Draw("a seed", all_tables()).transactions(50) for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("draws", [draw_faults, lambda seed: draw_arms(seed, [f"point.{n}" for n in range(30)])])
+def test_the_same_seed_breaks_the_same_things(draws: Callable):
+    assert list(islice(draws(7), 40)) == list(islice(draws(7), 40)) != list(islice(draws(8), 40))
+
+
+def test_a_seed_that_fails_says_how_it_is_run_again():
+    report = Report(7, 12)
+    report.findings.fail("mirror", "a row is missing")
+    assert not report.ok
+    assert "python -m oracle --seed 7 --seconds 12" in str(report)
+
+
+class NothingLands(random.Random):
+    """Of what was not synced, the power takes everything."""
+
+    def choice(self, options):
+        return options[0]
+
+
+WRITE = """import os, sys
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.pwrite(file, b"a" * 8192, 0)
+os.fdatasync(file)
+os.pwrite(file, b"b" * 4096, 4096)
+os.pwrite(file, b"c" * 4096, 4096)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_disk_loses_what_was_not_synced_and_nothing_else(tmp_path: Path):
+    root = tmp_path / "root"
+    root.mkdir()
+    disk = Disk(root, tmp_path / "disk", NothingLands())
+    for where in (root / "on_the_disk", tmp_path / "elsewhere"):
+        subprocess.run([sys.executable, "-c", WRITE, str(where)], env={**os.environ, **disk.environment()})
+    assert (root / "on_the_disk").read_bytes() == b"a" * 4096 + b"c" * 4096
+    assert disk.cut_power() == 1
+    assert (root / "on_the_disk").read_bytes() == b"a" * 8192
+    assert (tmp_path / "elsewhere").read_bytes() == b"a" * 4096 + b"c" * 4096
+    assert disk.cut_power() == 0
+
+
+def test_the_proxy_serves_one_connection_while_another_is_not_read():
+    listener = socket.create_server(("127.0.0.1", 0))
+    proxy = Proxy(listener.getsockname()[1])
+    try:
+        clients, servers = [], []
+        for _ in range(2):
+            clients.append(socket.create_connection(("127.0.0.1", proxy.port), timeout=10))
+            servers.append(listener.accept()[0])
+        servers[0].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                servers[0].send(b"x" * 65536)
+        clients[1].sendall(b"question")
+        assert servers[1].recv(100) == b"question"
+        servers[1].sendall(b"the last words")
+        servers[1].close()
+        assert clients[1].recv(100) == b"the last words"
+        assert clients[1].recv(100) == b""
+    finally:
+        proxy.close()
+        for end in (*clients, *servers, listener):
+            end.close()
 
 
 def test_values_meet_in_one_form():

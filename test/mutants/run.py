@@ -11,6 +11,7 @@ table in docs/correctness.md; rows of bugs that were not tried stay.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -103,13 +104,17 @@ def try_unit_tests() -> str:
 
 
 def try_oracle(seed: int, seconds: float) -> str:
-    """The first finding of the seed, or nothing."""
-    done = run(sys.executable, "-m", "oracle", "--seed", str(seed), "--seconds", str(seconds), timeout_s=400, cwd=TREE / "test",
+    """The first finding of the seed, or nothing. An oracle that breaks down has found nothing: that ends all trials."""
+    done = run(sys.executable, "-m", "oracle", "--seed", str(seed), "--seconds", str(seconds), timeout_s=600, cwd=TREE / "test",
                TAILRACE_BIN=str(TREE / "build" / PRESET / "tailrace"))
     if done.returncode == 0:
         return ""
     findings = re.findall(r"^  ! (.+)$", done.stdout, re.MULTILINE)
-    return findings[0][:120] if findings else (done.stderr.strip().splitlines() or ["no answer"])[-1][:120]
+    if not findings:
+        raise SystemExit(f"the oracle broke down at seed {seed}:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
+    for kept in re.findall(r"^  kept +(\S+)$", done.stdout, re.MULTILINE):
+        shutil.rmtree(kept, ignore_errors=True)
+    return findings[0][:140]
 
 
 def judge(mutant: Mutant, options: argparse.Namespace) -> Catch:
