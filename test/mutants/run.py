@@ -114,7 +114,7 @@ def try_oracle(seed: int, seconds: float) -> str:
         raise SystemExit(f"the oracle broke down at seed {seed}:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
     for kept in re.findall(r"^  kept +(\S+)$", done.stdout, re.MULTILINE):
         shutil.rmtree(kept, ignore_errors=True)
-    return findings[0][:140]
+    return findings[0][:140].strip()
 
 
 def judge(mutant: Mutant, options: argparse.Namespace) -> Catch:
@@ -153,8 +153,8 @@ def rewrite_page(catches: list[Catch]) -> None:
     old, after = rest.split(MARKS[1])
     rows = rows_of(old)
     for c in catches:
-        finding = c.oracle.replace("|", "/")
-        rows[c.mutant.bug] = f"| {c.mutant.bug} | {f'`{c.unit}`' if c.unit else c.broken or 'no'} | {finding} |"
+        unit = f"`{c.unit}`" if c.unit else "cannot be tried" if c.broken else "none"
+        rows[c.mutant.bug] = f"| {c.mutant.bug} | {unit} | {c.oracle.replace('|', '/')} |"
     known = [rows[mutant.bug] for mutant in mutants([]) if mutant.bug in rows]
     table = "\n".join(["| planted bug | unit test that fails | oracle |", "|---|---|---|", *known])
     PAGE.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}")

@@ -98,6 +98,8 @@ class PostgresSource::Impl {
 
   void prepare(std::stop_token stop);
   void stream(std::stop_token stop);
+  /// The fence of the snapshot that the slot exported; nothing when that is gone.
+  std::optional<Fence> slot_fence(Connection& holder, const std::string& snapshot);
   std::unique_ptr<SnapshotCopy> begin_copy(std::stop_token stop, const std::vector<Oid>& only);
   Lsn request_current_end();
   const SourceSpec& spec() const { return spec_; }
@@ -363,6 +365,19 @@ void PostgresSource::Impl::remember_acknowledged() {
   set_facts(now);
 }
 
+std::optional<Fence> PostgresSource::Impl::slot_fence(Connection& holder, const std::string& snapshot) {
+  try {
+    Fence fence = begin_fence_on(holder, snapshot);
+    // The slot's own snapshot contains exactly what ended up to the slot's beginning, so that its rows stand there.
+    fence.end = facts().consistent_point;
+    return fence;
+  } catch (const RefusedError& error) {
+    log::warn("source.copy", "the slot's snapshot is gone with its connection, a younger one is taken: {}",
+              error.what());
+    return std::nullopt;
+  }
+}
+
 std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token stop, const std::vector<Oid>& only) {
   std::unique_ptr<Connection> exporter;
   std::string snapshot_name;
@@ -372,12 +387,14 @@ std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token s
     snapshot_name = std::move(exported_snapshot_);
   }
   auto holder = Connection::open(spec_, ConnectionKind::kSql, stop);
-  Fence fence =
-      exporter ? begin_fence_on(*holder, snapshot_name)
-               : begin_fence_after(*holder, facts().slot_snapshot_xmax, stop, [&] { tell_waiting(*holder, "a copy"); });
+  std::optional<Fence> fence;
+  if (exporter) fence = slot_fence(*holder, snapshot_name);
+  if (!fence) {
+    // A transaction that failed is of no more use.
+    if (exporter) holder = Connection::open(spec_, ConnectionKind::kSql, stop);
+    fence = begin_fence_after(*holder, facts().slot_snapshot_xmax, stop, [&] { tell_waiting(*holder, "a copy"); });
+  }
   no_longer_waiting();
-  // The slot's own snapshot contains exactly what ended up to the slot's beginning, so that its rows stand there.
-  if (exporter) fence.end = facts().consistent_point;
   // Exported again by the holder, so that the connection which made the slot is free to go.
   snapshot_name = holder->query("SELECT pg_export_snapshot()", "exporting the copy's snapshot").at(0, 0);
   exporter.reset();
@@ -387,7 +404,7 @@ std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token s
     if (!only.empty() && std::ranges::find(only, table.oid) == only.end()) continue;
     tables.push_back({catalog.describe(table), table.estimated_rows, table.pages, table.row_filter, table.kind == 'p'});
   }
-  return std::make_unique<SnapshotCopy>(spec_, std::move(holder), std::move(snapshot_name), fence, std::move(tables));
+  return std::make_unique<SnapshotCopy>(spec_, std::move(holder), std::move(snapshot_name), *fence, std::move(tables));
 }
 
 Lsn PostgresSource::Impl::request_current_end() {

@@ -303,6 +303,21 @@ TEST_F(SnapshotCopyTest, a_later_copy_waits_for_transactions_older_than_the_slot
   EXPECT_TRUE(source->status().problems.empty());
 }
 
+TEST_F(SnapshotCopyTest, a_copy_whose_slot_snapshot_is_gone_takes_a_younger_one) {
+  run("CREATE TABLE public.t (id int PRIMARY KEY)");
+  run("INSERT INTO public.t VALUES (1)");
+  make_source(spec());
+  run("INSERT INTO public.t VALUES (2)");
+  // The connection that made the slot dies, as it does when the server is restarted before the copy begins.
+  const Rows gone =
+      run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'copy' AND backend_type = "
+          "'walsender'");
+  ASSERT_EQ(gone.size(), 1u);
+  const auto copy = source->begin_copy({}, {});
+  EXPECT_GT(copy->fence().end, memory.facts->consistent_point);
+  EXPECT_EQ(rows_of(*copy, "t").size(), 2u);
+}
+
 TEST_F(SnapshotCopyTest, copy_and_stream_together_hold_each_transaction_once_under_concurrent_writers) {
   run("CREATE TABLE public.t (id bigserial PRIMARY KEY, writer int, n int)");
   std::atomic<bool> stop = false;
