@@ -369,7 +369,10 @@ PipelineStatus Pipeline::status() const {
   const std::lock_guard lock(mutex_);
   const auto now = SteadyClock::now();
   if (status.source.lag_bytes == 0) source_caught_up_at_ = now;
-  status.source_lag_seconds = std::chrono::duration<double>(now - source_caught_up_at_).count();
+  // Between two looks it may have caught up unseen: it is no further behind than the last commit that came.
+  const std::chrono::duration<double> behind = now - source_caught_up_at_;
+  const double age = static_cast<double>(PgTime::now().micros() - status.source.last_commit_time.micros()) / 1e6;
+  status.source_lag_seconds = status.source.lag_bytes == 0 ? 0 : std::clamp(age, 0.0, behind.count());
   return status;
 }
 

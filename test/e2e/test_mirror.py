@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import pytest
 
@@ -96,6 +97,20 @@ def test_status_says_what_scripts_read(mirror: Shop):
     mirror.stop()
     answer = mirror.tailrace.command("status", "shop", "--json", "--state", mirror.tailrace.state)
     assert answer.json()["state"] == "stopped", str(answer)
+
+
+def test_a_steady_load_is_no_growing_lag(mirror: Shop):
+    mirror.start()
+    mirror.wait()
+    seen = []
+    deadline = time.monotonic() + 4
+    while time.monotonic() < deadline:
+        mirror.cluster.execute("INSERT INTO orders (customer, total) SELECT 1, g FROM generate_series(1, 20) g",
+                               database=mirror.database)
+        status = mirror.tailrace.status()
+        seen.append(max(status["source"]["lag_seconds"], *(sink["lag_seconds"] for sink in status["sinks"])))
+    assert sorted(seen)[len(seen) * 9 // 10] < 2, seen
+    mirror.stop()
 
 
 def test_wait_runs_out_with_4(mirror: Shop):
