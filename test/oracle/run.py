@@ -411,19 +411,20 @@ class Run:
         state = self._truth.state_at(end)
         self.report.rows = sum(state.of(table.id).total() for table in self._tables)
         logged = self._journal()
-        self._compare_journal(logged)
         with DuckDbTarget(self._target) as target:
+            self._compare_journal(logged, min(self._baselines(target).values(), default=end))
             self._nothing_is_held(target)
             check_mirror(self._findings, self._truth, self._tables, self._rows(target, self._tables), end)
             self._compare_history(target, logged, end)
 
-    def _compare_journal(self, logged: list[LoggedUnit]) -> None:
+    def _compare_journal(self, logged: list[LoggedUnit], copied_at: int) -> None:
+        """`copied_at`: where the first table's copy stands. The log holds all that came later, unless it is trimmed."""
         check = JournalCheck(self._findings, self._tables)
         workload = [unit.end_lsn for unit in logged if unit.changes and not own(unit)]
         if not workload:
             self._findings.require("journal: complete", self._trims, "the journal holds nothing of the workload")
             return
-        check.run(self._truth, logged, workload[0] - 1 if self._trims else min(workload[0] - 1, self._watch.first))
+        check.run(self._truth, logged, workload[0] - 1 if self._trims else min(workload[0] - 1, copied_at))
         self.report.unchanged_values = check.unchanged_values
 
     def _compare_history(self, target: DuckDbTarget, logged: list[LoggedUnit], end: int) -> None:
