@@ -50,43 +50,53 @@ std::string column_list(const TableShape& shape) {
 /// Appends one reader's rows in transactions of its own.
 class Writer : public sinks::CopyWriter {
  public:
-  Writer(const std::shared_ptr<Database>& database, const TableShape& shape, LetterBox& letters)
-      : connection_(database), relation_(shape.relation), key_(shape.key), letters_(letters) {
+  Writer(const std::shared_ptr<Database>& database, const TableShape& shape, LetterBox& letters, MemoryBudget& memory)
+      : connection_(database), relation_(shape.relation), key_(shape.key), letters_(letters), memory_(memory) {
     connection_.run("BEGIN");
     rows_.emplace(connection_, relation_->schema, relation_->name, shape.types);
   }
 
   void append(const CopiedRows& rows) override {
+    memory_.watch([&] { append_rows(rows); });
+    TAILRACE_CRASH_POINT("duckdb.copy_mid");
+  }
+
+  void finish() override {
+    memory_.watch([&] {
+      rows_->flush();
+      connection_.run("COMMIT");
+    });
+    TAILRACE_CRASH_POINT("duckdb.copy_before_done");
+    connection_.run("BEGIN");
+  }
+
+ private:
+  void append_rows(const CopiedRows& rows) {
     ByteReader in(rows.tuples);
     while (!in.empty()) {
       const TupleView tuple = measure_tuple(in);
+      if (tuple.bytes().size() > memory_.longest_row()) {
+        refuse(tuple, kRowTooLong);
+        continue;
+      }
       FieldWalk walk(tuple);
       bool held = true;
       for (std::size_t n = 0; held && n < relation_->columns.size(); ++n) held = rows_->put(n, walk.next());
       if (held) {
         rows_->end_row();
       } else {
-        refuse(tuple);
+        refuse(tuple, kValueNotHeld);
       }
     }
     rows_->take_in();
-    TAILRACE_CRASH_POINT("duckdb.copy_mid");
   }
 
-  void finish() override {
-    rows_->flush();
-    connection_.run("COMMIT");
-    TAILRACE_CRASH_POINT("duckdb.copy_before_done");
-    connection_.run("BEGIN");
-  }
-
- private:
-  void refuse(TupleView tuple) {
+  void refuse(TupleView tuple, const char* reason) {
     sinks::DeadLetter letter;
     letter.schema = relation_->schema;
     letter.table = relation_->name;
     letter.operation = "copy";
-    letter.reason = "DuckDB's type cannot hold a value of this row";
+    letter.reason = reason;
     ByteWriter row(letter.row);
     row.sized({});
     row.sized(tuple.bytes());
@@ -100,6 +110,7 @@ class Writer : public sinks::CopyWriter {
   RelationPtr relation_;
   std::vector<std::size_t> key_;
   LetterBox& letters_;
+  MemoryBudget& memory_;
   std::optional<RowAppender> rows_;
 };
 
@@ -152,7 +163,7 @@ void DuckdbSink::State::create_table(const RelationPtr& relation) {
 std::unique_ptr<sinks::CopyWriter> DuckdbSink::State::open_copy(const RelationPtr& relation) {
   const auto found = tables_.find({relation->schema, relation->name});
   if (found == tables_.end()) throw DefectError("a copy was opened for a table that was not prepared");
-  return std::make_unique<Writer>(database_, found->second->shape, letters_);
+  return std::make_unique<Writer>(database_, found->second->shape, letters_, memory_);
 }
 
 void DuckdbSink::State::finish_copy(const CopiedTable& copied) {

@@ -37,14 +37,24 @@ DuckdbSink::~DuckdbSink() = default;
 sinks::SinkState DuckdbSink::open() { return state_->open(); }
 void DuckdbSink::begin_copy(const std::vector<RelationPtr>& tables) { state_->begin_copy(tables); }
 std::unique_ptr<sinks::CopyWriter> DuckdbSink::open_copy(const RelationPtr& table) { return state_->open_copy(table); }
-void DuckdbSink::finish_copy(const CopiedTable& copied) { state_->finish_copy(copied); }
+void DuckdbSink::finish_copy(const CopiedTable& copied) {
+  state_->memory().watch([&] { state_->finish_copy(copied); });
+}
 void DuckdbSink::finish_copies(const Cursor& start) { state_->finish_copies(start); }
-void DuckdbSink::apply(const ChangeBatch& batch) { state_->apply(batch); }
-Cursor DuckdbSink::flush() { return state_->flush(); }
+void DuckdbSink::apply(const ChangeBatch& batch) {
+  state_->memory().watch([&] { state_->apply(batch); });
+}
+Cursor DuckdbSink::flush() {
+  return state_->memory().watch([&] { return state_->flush(); });
+}
 std::optional<sinks::IncompleteRows> DuckdbSink::incomplete() { return state_->incomplete(); }
 std::uint64_t DuckdbSink::incomplete_rows() const { return state_->incomplete_rows(); }
-std::uint64_t DuckdbSink::complete(const FencedRows& rows) { return state_->complete(rows); }
-void DuckdbSink::maintain() { state_->maintain(); }
+std::uint64_t DuckdbSink::complete(const FencedRows& rows) {
+  return state_->memory().watch([&] { return state_->complete(rows); });
+}
+void DuckdbSink::maintain() {
+  state_->memory().watch([&] { state_->maintain(); });
+}
 void DuckdbSink::release() { state_->close(); }
 sinks::Counters DuckdbSink::counters() const { return state_->counters(); }
 std::vector<sinks::DeadLetter> DuckdbSink::take_dead_letters() { return state_->take_dead_letters(); }
@@ -52,7 +62,11 @@ std::vector<sinks::SinkProblem> DuckdbSink::problems() const { return state_->pr
 
 sinks::SinkState DuckdbSink::State::open() {
   close();
-  database_ = Database::open(spec_.path, {spec_.memory_limit, spec_.threads, false});
+  const std::uint64_t memory = memory_.next();
+  database_ = Database::open(spec_.path, {memory, spec_.threads, false});
+  if (memory_.raised())
+    log::warn("duckdb.memory", "{} MiB are too little for what is to be written: DuckDB may use {} MiB for it",
+              memory_.given() >> 20, memory >> 20);
   connection_ = std::make_unique<Connection>(database_);
   connection_->run("SET TimeZone = 'UTC'");
   last_checkpoint_ = SteadyClock::now();
@@ -160,7 +174,7 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch) {
       Table& table = table_for(*change.relation, transaction.position(change.ordinal));
       TableBatch*& found = by_table[&table];
       if (found == nullptr) {
-        touched.push_back(std::make_unique<TableBatch>(table, batch, spec_.on_unrepresentable));
+        touched.push_back(std::make_unique<TableBatch>(table, batch, spec_.on_unrepresentable, memory_.longest_row()));
         found = touched.back().get();
       }
       last_relation = change.relation;
@@ -239,15 +253,28 @@ void DuckdbSink::State::checkpoint() {
   if (state == DuckDBError) {
     const auto type = duckdb_result_error_type(result.get());
     const char* message = duckdb_result_error(result.get());
+    const std::string_view text = message == nullptr ? "" : message;
     // Somebody reads: the checkpoint is done another time.
-    if (type != DUCKDB_ERROR_TRANSACTION) throw_duckdb_error(type, message == nullptr ? "" : message, "checkpoint");
-    return;
+    if (type == DUCKDB_ERROR_TRANSACTION && text.find(" block") == std::string_view::npos) return;
+    throw_duckdb_error(type, text, "checkpoint");
   }
   TAILRACE_CRASH_POINT("duckdb.after_checkpoint");
   last_checkpoint_ = SteadyClock::now();
   checkpoint_took_ = last_checkpoint_ - began;
   log::debug("duckdb.checkpoint", "checkpoint in {} ms",
              std::chrono::duration_cast<std::chrono::milliseconds>(checkpoint_took_).count());
+  restore_memory();
+}
+
+/// After a checkpoint, which needs most: what was raised for it is not needed any more.
+void DuckdbSink::State::restore_memory() {
+  if (!memory_.raised()) return;
+  try {
+    connection_->run(fmt::format("SET memory_limit = '{}B'", memory_.given()));
+    memory_.restored();
+  } catch (const OutOfMemory& error) {
+    log::info("duckdb.memory", "{}", error.what());  // too much is in use: after the next one
+  }
 }
 
 std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {

@@ -68,9 +68,12 @@ void throw_duckdb_error(duckdb_error_type type, std::string_view message, std::s
   const std::string what = fmt::format("DuckDB could not {}: {}", doing, message);
   // An interrupt while a statement is prepared comes without its class.
   if (message.find("Interrupted!") != std::string_view::npos) type = DUCKDB_ERROR_INTERRUPT;
+  // What runs out at a commit comes as a refusal of the transaction.
+  if (has(message, "could not allocate block") || has(message, "failed to pin block"))
+    type = DUCKDB_ERROR_OUT_OF_MEMORY;
   switch (type) {
     case DUCKDB_ERROR_OUT_OF_MEMORY:
-      throw RetryError("TR607", what, "give the pipeline more memory (limits.memory) or the disk more room");
+      throw OutOfMemory("TR607", what, "give the pipeline more memory (limits.memory) or the disk more room");
     case DUCKDB_ERROR_IO: throw RetryError("TR607", what, "see that the disk of the target has room and works");
     case DUCKDB_ERROR_INTERRUPT:
       throw RetryError("TR622", fmt::format("DuckDB was interrupted while it tried to {}", doing), "try again");

@@ -10,9 +10,16 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "duckdb.h"
 
 namespace tailrace::duckdb {
+
+/// DuckDB had too little memory for what it was asked (TR607).
+class OutOfMemory final : public RetryError {
+ public:
+  using RetryError::RetryError;
+};
 
 /// How a database file is opened.
 struct OpenOptions {

@@ -45,7 +45,7 @@ bool put_row(RowAppender& rows, const TableShape& shape, TupleView tuple) {
   return true;
 }
 
-sinks::DeadLetter letter_for(const Table& table, const IncompleteRow& row, TupleView tuple) {
+sinks::DeadLetter letter_for(const Table& table, const IncompleteRow& row, TupleView tuple, const char* reason) {
   sinks::DeadLetter letter;
   letter.position = row.at;
   letter.seq = row.seq;
@@ -53,7 +53,7 @@ sinks::DeadLetter letter_for(const Table& table, const IncompleteRow& row, Tuple
   letter.schema = table.shape.relation->schema;
   letter.table = table.shape.relation->name;
   letter.operation = "complete";
-  letter.reason = "DuckDB's type cannot hold a value of this row";
+  letter.reason = reason;
   ByteWriter bytes(letter.row);
   bytes.sized({});
   bytes.sized(tuple.bytes());
@@ -117,7 +117,8 @@ std::uint64_t DuckdbSink::State::put_completed(Table& table, const FencedRows& r
     const auto row = table.incomplete.find(std::string(key));
     // The row is as its last change left it only if the read contains that change.
     if (row == table.incomplete.end() || !read.fence.contains(row->second.xid, row->second.at.commit_end)) continue;
-    if (put_row(mirror, table.shape, tuple)) {
+    const bool too_long = tuple.bytes().size() > memory_.longest_row();
+    if (!too_long && put_row(mirror, table.shape, tuple)) {
       mirror.end_row();
       if (history) {
         put_row(*history, table.shape, tuple);
@@ -126,7 +127,7 @@ std::uint64_t DuckdbSink::State::put_completed(Table& table, const FencedRows& r
       }
       ++completed;
     } else {
-      letters_.add(letter_for(table, row->second, tuple));
+      letters_.add(letter_for(table, row->second, tuple, too_long ? kRowTooLong : kValueNotHeld));
       --counters_.applied;
       ++counters_.dead_lettered;
       if (table.lettered.emplace(key).second) tables_on_disk_->add_letter(table, std::string(key));

@@ -11,6 +11,7 @@
 
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/handle.h"
+#include "sinks/duckdb/memory_budget.h"
 #include "sinks/duckdb/state_tables.h"
 #include "sinks/duckdb/table.h"
 #include "sinks/duckdb/table_batch.h"
@@ -54,10 +55,10 @@ class LetterBox {
   std::vector<sinks::DeadLetter> letters_;
 };
 
-/// All that an open DuckdbSink has. The runner's thread, but for `letters_`.
+/// All that an open DuckdbSink has. The runner's thread, but for `letters_` and memory_.watch().
 class DuckdbSink::State {
  public:
-  explicit State(DuckdbSpec spec) : spec_(std::move(spec)) {}
+  explicit State(DuckdbSpec spec) : spec_(std::move(spec)), memory_(spec_.memory_limit) {}
 
   sinks::SinkState open();
   void close();
@@ -74,6 +75,7 @@ class DuckdbSink::State {
   const sinks::Counters& counters() const { return counters_; }
   std::vector<sinks::DeadLetter> take_dead_letters() { return letters_.take(); }
   std::vector<sinks::SinkProblem> problems() const;
+  MemoryBudget& memory() { return memory_; }
 
  private:
   using Name = std::pair<std::string, std::string>;
@@ -94,8 +96,10 @@ class DuckdbSink::State {
   void create_history(Table& table, PgTime since, Lsn from);
   void check_history(PgTime since, Lsn from);
   void checkpoint();
+  void restore_memory();
 
   const DuckdbSpec spec_;
+  MemoryBudget memory_;
   std::shared_ptr<Database> database_;
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<StateTables> tables_on_disk_;

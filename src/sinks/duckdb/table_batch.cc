@@ -41,10 +41,12 @@ std::string difference(const Relation& before, const Relation& after) {
 
 }  // namespace
 
-TableBatch::TableBatch(Table& table, const ChangeBatch& batch, OnUnrepresentable on_unrepresentable)
+TableBatch::TableBatch(Table& table, const ChangeBatch& batch, OnUnrepresentable on_unrepresentable,
+                       std::uint64_t longest_row)
     : table_(table),
       batch_(batch),
       on_unrepresentable_(on_unrepresentable),
+      longest_row_(longest_row),
       keyed_(table.shape),
       multiset_(table.shape) {
   for (std::size_t n = 0; n < table.shape.types.size(); ++n) {
@@ -128,6 +130,7 @@ void TableBatch::drop_incomplete(ByteView key) {
 
 bool TableBatch::holds(TupleView tuple) {
   if (!tuple.present()) return true;
+  if (too_long(tuple)) return false;
   auto cursor = tuple.begin();
   std::size_t column = 0;
   for (const std::size_t risky : risky_) {
@@ -145,7 +148,7 @@ bool TableBatch::lettered(ByteView key) const {
 
 void TableBatch::add_keyed(const Change& change) {
   const bool quiet = table_.lettered.empty() && table_.incomplete.empty();
-  if (change.kind == ChangeKind::kInsert && quiet && keyed_.only_inserts()) {
+  if (change.kind == ChangeKind::kInsert && quiet && keyed_.only_inserts() && !too_long(change.new_row)) {
     keyed_.insert_unseen(change);
     ++findings_.counts.applied;
     return;
@@ -161,7 +164,7 @@ void TableBatch::add_keyed(const Change& change) {
   if (!readable) return hold(change, "TR611", "a change came without the key of its row");
   if (lettered(old_key) || (change.kind == ChangeKind::kUpdate && lettered(new_key)))
     return refuse(change, "an earlier change of this row is a dead letter");
-  if (!holds(change.new_row)) return refuse(change, "DuckDB's type cannot hold a value of this row");
+  if (!holds(change.new_row)) return refuse(change, obstacle(change.new_row));
   const bool absent = !table_.incomplete.empty() && table_.incomplete.contains(std::string(old_key));
   if (change.kind == ChangeKind::kDelete) {
     keyed_.remove(change, old_key, absent);
@@ -176,7 +179,7 @@ void TableBatch::add_insert(const Change& change) {
   if (!read_key(change.new_row, {}, table_.shape.key, keyed_.arena(), key))
     return hold(change, "TR611", "a change came without the key of its row");
   if (lettered(key)) return refuse(change, "an earlier change of this row is a dead letter");
-  if (!holds(change.new_row)) return refuse(change, "DuckDB's type cannot hold a value of this row");
+  if (!holds(change.new_row)) return refuse(change, obstacle(change.new_row));
   keyed_.insert(change, key);
   ++findings_.counts.applied;
 }
@@ -204,13 +207,14 @@ void TableBatch::add_multiset(const Change& change) {
   if (old_fits && new_fits) {
     ++findings_.counts.applied;
   } else {
-    refuse(change, "DuckDB's type cannot hold a value of this row");
+    refuse(change, obstacle(new_fits ? change.old_row : change.new_row));
   }
 }
 
 void TableBatch::add_append_only(const Change& change) {
   if (change.kind != ChangeKind::kInsert)
     return hold(change, "TR611", "an update or delete came for a table whose rows nothing identifies");
+  if (too_long(change.new_row)) return refuse(change, kRowTooLong);
   keyed_.insert_unseen(change);
   ++findings_.counts.applied;
 }

@@ -11,11 +11,16 @@
 
 namespace tailrace::duckdb {
 
+/// Why a row becomes a dead letter.
+inline constexpr const char* kValueNotHeld = "DuckDB's type cannot hold a value of this row";
+inline constexpr const char* kRowTooLong = "the row is too large for DuckDB's memory (limits.memory)";
+
 /// The changes of one batch on one table: decides of each whether it is taken, and folds what is. Made by
 /// DuckdbSink::apply for one batch; TableWriter writes it.
 class TableBatch {
  public:
-  TableBatch(Table& table, const ChangeBatch& batch, OnUnrepresentable on_unrepresentable);
+  /// `longest_row`: rows of more bytes become letters.
+  TableBatch(Table& table, const ChangeBatch& batch, OnUnrepresentable on_unrepresentable, std::uint64_t longest_row);
 
   /// One change of this table, in order. Counts it.
   void add(const Change& change);
@@ -61,12 +66,16 @@ class TableBatch {
   void add_multiset(const Change& change);
   void add_append_only(const Change& change);
   void add_truncate(const Change& change);
+  bool too_long(TupleView tuple) const { return tuple.present() && tuple.bytes().size() > longest_row_; }
   bool holds(TupleView tuple);
+  /// Why holds() said no.
+  const char* obstacle(TupleView tuple) const { return too_long(tuple) ? kRowTooLong : kValueNotHeld; }
   bool lettered(ByteView key) const;
 
   Table& table_;
   const ChangeBatch& batch_;
   OnUnrepresentable on_unrepresentable_;
+  const std::uint64_t longest_row_;
   const Relation* accepted_ = nullptr;
   std::vector<std::size_t> risky_;
   std::vector<char> scratch_;

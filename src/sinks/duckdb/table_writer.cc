@@ -126,7 +126,7 @@ void TableWriter::write_unseen() {
     }
     --batch_.findings().counts.applied;
     if (written == Written::kRefused) {
-      batch_.refuse(*change, "DuckDB's type cannot hold a value of this row");
+      batch_.refuse(*change, kValueNotHeld);
       continue;
     }
     ++batch_.findings().counts.applied;
