@@ -38,14 +38,8 @@ class AcknowledgementWatch:
         """After the program died: what it sent last is taken in by the server, and the highest it has confirmed answered."""
         deadline = time.monotonic() + 2
         with self._cluster.connect(connect_timeout=2) as connection:
-            while time.monotonic() < deadline:
-                row = connection.execute("SELECT confirmed_flush_lsn::text, active FROM pg_replication_slots "
-                                         "WHERE slot_name = %s", [self._slot]).fetchone()
-                if not row or not row[1]:
-                    break
+            while self._look(connection) and time.monotonic() < deadline:
                 time.sleep(0.01)
-        if row and row[0]:
-            self._see(parse_lsn(row[0]))
         return self.highest
 
     def _watch(self) -> None:
@@ -53,18 +47,22 @@ class AcknowledgementWatch:
         while not self._stop.wait(0.05):
             try:
                 connection = connection or self._cluster.connect(connect_timeout=2)
-                row = connection.execute("SELECT confirmed_flush_lsn::text FROM pg_replication_slots "
-                                         "WHERE slot_name = %s", [self._slot]).fetchone()
+                self._look(connection)
             except psycopg.Error:
                 connection = None
-                continue
-            if row and row[0]:
-                self._see(parse_lsn(row[0]))
 
-    def _see(self, confirmed: int) -> None:
+    def _look(self, connection: psycopg.Connection) -> bool:
+        """One sample. Asked and compared under one lock, since samples of two threads must not overtake each other. Answers
+        whether somebody streams from the slot."""
         with self._lock:
+            row = connection.execute("SELECT confirmed_flush_lsn::text, active FROM pg_replication_slots "
+                                     "WHERE slot_name = %s", [self._slot]).fetchone()
+            if not row or not row[0]:
+                return False
+            confirmed = parse_lsn(row[0])
             self._findings.require("acknowledgement never goes back", confirmed >= self._last,
                                    f"{format_lsn(confirmed)} after {format_lsn(self._last)}")
             self._last = confirmed
             self.first = self.first or confirmed
             self.highest = max(self.highest, confirmed)
+            return row[1]
