@@ -19,6 +19,8 @@ constexpr std::size_t kSmallestRead = std::size_t{64} << 10;
 constexpr std::size_t kBatch = std::size_t{1} << 20;
 /// Room for a batch and what was incomplete before it.
 constexpr std::size_t kBuffer = 2 * kBatch;
+/// So little at once is synced at once: nothing is gained by waiting for more.
+constexpr std::size_t kTrickle = std::size_t{16} << 10;
 /// What waits at most before it is synced.
 constexpr std::size_t kSyncBytes = std::size_t{1} << 20;
 constexpr milliseconds kSyncTime{2};
@@ -77,7 +79,7 @@ void StreamSession::run(Overlap overlap, const std::function<void()>& tick) {
     TAILRACE_CRASH_POINT("source.after_receive");
     const bool busy = !emptied_ || pace_.data_keep_coming(received);
     answer_keepalives();
-    sync_if_due(!busy);
+    sync_if_due(emptied_ && received < kTrickle);
     send_due_status();
     publish();
     if (SteadyClock::now() >= next_tick) {
@@ -164,7 +166,7 @@ void StreamSession::answer_keepalives() {
   if (reply_wanted_) acknowledge(false);
 }
 
-void StreamSession::sync_if_due(bool socket_empty) {
+void StreamSession::sync_if_due(bool trickle) {
   const std::uint64_t waiting = log_.unsynced_bytes();
   if (waiting == 0) {
     unsynced_ = false;
@@ -176,7 +178,7 @@ void StreamSession::sync_if_due(bool socket_empty) {
     unsynced_since_ = now;
   }
   const bool complete = log_.end().commit_end > log_.durable_end();
-  if (waiting >= kSyncBytes || (complete && (socket_empty || now - unsynced_since_ >= kSyncTime))) sync();
+  if (waiting >= kSyncBytes || (complete && (trickle || now - unsynced_since_ >= kSyncTime))) sync();
 }
 
 void StreamSession::sync() {

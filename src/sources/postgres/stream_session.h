@@ -53,7 +53,7 @@ class StreamSession {
   void wal_data(ByteView body);
   void keepalive(ByteView body);
   void answer_keepalives();
-  void sync_if_due(bool socket_empty);
+  void sync_if_due(bool trickle);
   void sync();
   void acknowledge(bool ask_reply);
   void send_due_status();
