@@ -1,12 +1,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/time.h"
 #include "cli/commands.h"
 #include "cli/registry.h"
 #include "cli/terminal.h"
@@ -78,18 +81,24 @@ pipeline::QueryRequest request_of(const QueryArguments& arguments, const GlobalO
   return request;
 }
 
-/// Asks the process that holds the target, or the target itself when nobody does.
-void query_pipeline(const QueryArguments& arguments, const pipeline::QueryRequest& request,
-                    const pipeline::StatePaths& paths, Answer& answer) {
+/// "0/5A40118 (38 ms ago)"; how far a running pipeline's target was.
+std::string moment_of(const nlohmann::json& answer) {
+  const std::string source = answer.value("source", "streaming");
+  return fmt::format("{} ({} ms ago{})", answer.value("as_of", "?"), answer.value("age_ms", std::int64_t{0}),
+                     source == "streaming" ? "" : "; the source is " + source);
+}
+
+/// Asks the process that holds the target, or the target itself when nobody does. Gives as of when the answer is.
+std::string query_pipeline(const QueryArguments& arguments, const pipeline::QueryRequest& request,
+                           const pipeline::StatePaths& paths, Answer& answer) {
   const auto write = [&answer](std::string_view piece) { answer.write(piece); };
   if (auto client = pipeline::ControlClient::connect(paths)) {
-    client->ask({{"do", "query"},
-                 {"sql", request.sql},
-                 {"as_of", request.as_of},
-                 {"format", pipeline::name_of(request.format)},
-                 {"sink", arguments.sink}},
-                write);
-    return;
+    return moment_of(client->ask({{"do", "query"},
+                                  {"sql", request.sql},
+                                  {"as_of", request.as_of},
+                                  {"format", pipeline::name_of(request.format)},
+                                  {"sink", arguments.sink}},
+                                 write));
   }
   pipeline::Catalog catalog(paths.catalog(), pipeline::Catalog::Access::kRead);
   pipeline::PipelineSpec spec;
@@ -97,7 +106,12 @@ void query_pipeline(const QueryArguments& arguments, const pipeline::QueryReques
   for (const pipeline::SinkRecord& record : catalog.sinks()) {
     spec.sinks.push_back(recorded_sink(record.kind, record.name, record.display));
   }
-  pipeline::queryable_sink(spec, arguments.sink).query(request, write, {});
+  const pipeline::SinkSetup& sink = pipeline::queryable_sink(spec, arguments.sink);
+  sink.query(request, write, {});
+  for (const pipeline::SinkRecord& record : catalog.sinks())
+    if (record.name == sink.name && record.cursor)
+      return record.cursor->position.commit_end.str() + "; the pipeline is stopped";
+  return {};
 }
 
 ExitCode query(const QueryArguments& arguments, const GlobalOptions& globals) {
@@ -107,13 +121,19 @@ ExitCode query(const QueryArguments& arguments, const GlobalOptions& globals) {
   const pipeline::QueryRequest request = request_of(arguments, globals);
   const std::string subject = arguments.words.size() == 2 ? arguments.words.front() : "";
   Answer answer(arguments.output);
+  const auto began = SteadyClock::now();
+  std::string moment;
   if (subject.ends_with(".duckdb")) {
     const auto write = [&answer](std::string_view piece) { answer.write(piece); };
     sink_for_target(subject, subject, false).query(request, write, {});
   } else {
-    query_pipeline(arguments, request, pipeline::find_state(globals.state, subject), answer);
+    moment = query_pipeline(arguments, request, pipeline::find_state(globals.state, subject), answer);
   }
   answer.finish();
+  if (!moment.empty() && request.as_of.empty() && request.format == pipeline::QueryFormat::kTable && !globals.quiet) {
+    const std::chrono::duration<double, std::milli> took = SteadyClock::now() - began;
+    fmt::print(stderr, "{:.0f} ms, as of {}\n", took.count(), moment);
+  }
   return ExitCode::kDone;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -34,6 +35,17 @@ milliseconds timeout_of(const Json& request) {
   const auto found = request.find("timeout_ms");
   if (found == request.end() || !found->is_number_integer()) return milliseconds(30'000);
   return milliseconds(std::clamp<std::int64_t>(found->get<std::int64_t>(), 0, 86'400'000));
+}
+
+/// How far a target is, and how old that is.
+Json moment_of(const PipelineStatus& status, const std::string& sink) {
+  for (const SinkStatus& one : status.sinks) {
+    if (one.name != sink) continue;
+    return {{"as_of", one.durable_lsn.str()},
+            {"age_ms", std::llround(1000 * one.lag_seconds)},
+            {"source", sources::name_of(status.source.state)}};
+  }
+  return Json::object();
 }
 
 }  // namespace
@@ -136,6 +148,8 @@ void ControlServer::answer_query(Client& client, const Json& request, std::stop_
       if (channel.hung_up(milliseconds(100))) unwanted.request_stop();
     }
   });
+  // Taken before the target is looked at, which therefore is at least as far.
+  const Json moment = moment_of(pipeline_.status(), sink.name);
   std::string waiting;
   const auto send = [&channel, &waiting] {
     if (!waiting.empty() && !(channel.write(piece_line(waiting.size())) && channel.write_bytes(waiting))) {
@@ -149,7 +163,7 @@ void ControlServer::answer_query(Client& client, const Json& request, std::stop_
   };
   sink.query(query, take, unwanted.get_token());
   send();
-  channel.write(done_line(Json::object()));
+  channel.write(done_line(moment));
 }
 
 void ControlServer::answer_lend(Client& client, const Json& request, std::stop_token stop) {
