@@ -176,6 +176,11 @@ TEST_F(PipelineTest, OneFailedSinkDoesNotStopTheOthers) {
   server_.commit("a");
   EXPECT_TRUE(eventually([this] { return target_.look() == Rows{"a"}; }));
   EXPECT_EQ(running->status().state, "failed");
+  const auto problems = running->status().problems;
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_EQ(problems[0].code, "TR603");
+  EXPECT_EQ(problems[0].what, "broken: damaged");
+  EXPECT_NE(problems[0].remedy.find("start the pipeline again"), std::string::npos);
   EXPECT_EQ(running.finish(), "");
 }
 

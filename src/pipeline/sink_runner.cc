@@ -89,10 +89,11 @@ void SinkRunner::run(std::stop_token stop) {
     } catch (const ReconnectError& error) {
       back_off(error, stop);
     } catch (const Error& error) {
-      fail(std::current_exception(), fmt::format("{} {}", error.code(), error.what()));
+      fail(std::current_exception(), {error.code(), setup_.name, error.what(), error.remedy()});
       break;
     } catch (const std::exception& error) {
-      fail(std::make_exception_ptr(DefectError(error.what())), error.what());
+      const DefectError defect(error.what());
+      fail(std::make_exception_ptr(defect), {defect.code(), setup_.name, defect.what(), defect.remedy()});
       break;
     }
     if (draining()) break;
@@ -368,13 +369,16 @@ void SinkRunner::back_off(const Error& error, std::stop_token stop) {
   changed_.wait_for(lock, stop, pause, [this] { return drain_until_.has_value(); });
 }
 
-void SinkRunner::fail(const std::exception_ptr& failure, const std::string& text) {
+void SinkRunner::fail(const std::exception_ptr& failure, const sinks::SinkProblem& problem) {
+  const std::string text = problem.code + " " + problem.what;
   // Whoever runs the pipeline shows the failure itself.
   log::info("sink.failed", "{}: {}", setup_.name, text);
   const std::lock_guard lock(mutex_);
   state_ = State::kFailed;
   failure_ = failure;
   last_error_ = text;
+  problems_.push_back(problem);
+  problems_.back().remedy += "; then start the pipeline again: this sink has ended, the log keeps what it lacks";
   changed_.notify_all();
 }
 

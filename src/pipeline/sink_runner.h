@@ -111,7 +111,7 @@ class SinkRunner {
   void release(State state);
   void serve_lend(std::stop_token stop);
   void back_off(const Error& error, std::stop_token stop);
-  void fail(const std::exception_ptr& failure, const std::string& text);
+  void fail(const std::exception_ptr& failure, const sinks::SinkProblem& problem);
   void store_letters();
   void maintain();
   void publish(State state);
