@@ -1,6 +1,7 @@
 """The main job on an ordinary database: a copy, then every change, through restarts and kills."""
 
 import json
+import re
 import sys
 import time
 
@@ -129,6 +130,31 @@ def test_query_answers_while_the_mirror_runs(mirror: Shop):
     assert json.loads(answer.out) == [{"n": 1000}]
     wrong = mirror.tailrace.command("query", "shop", "SELECT nothing FROM nowhere", "--state", mirror.tailrace.state)
     assert wrong.code == Exit.REQUEST, str(wrong)
+
+
+def test_query_tells_as_of_when_its_answer_is(mirror: Shop):
+    mirror.start()
+    mirror.wait()
+    question = ["query", "shop", "FROM orders SELECT count(*)", "--state", mirror.tailrace.state]
+    assert re.search(r"^\d+ ms, as of [0-9A-F]+/[0-9A-F]+ \(\d+ ms ago\)$", mirror.tailrace.command(*question).err, re.MULTILINE)
+    assert mirror.tailrace.command(*question, "--format", "csv").err == ""
+    mirror.stop()
+    assert re.search(r" ms, as of [0-9A-F]+/[0-9A-F]+; the pipeline is stopped$", mirror.tailrace.command(*question).err, re.MULTILINE)
+
+
+def test_a_column_rewritten_to_another_type_holds_its_table(mirror: Shop):
+    mirror.start()
+    mirror.wait()
+    mirror.cluster.execute("ALTER TABLE customers ALTER COLUMN name TYPE varchar(80) USING upper(name)",
+                           "UPDATE customers SET joined = '2025-01-01' WHERE id = 1", "UPDATE orders SET total = 1 WHERE id = 2",
+                           database=mirror.database)
+    mirror.wait()
+    problems = mirror.tailrace.status()["problems"]
+    assert [(problem["code"], "public.customers" in problem["what"], "from text to character varying(80)" in problem["what"])
+            for problem in problems] == [("TR610", True, True)]
+    mirror.stop()
+    assert rows(mirror.target, "SELECT total::text FROM public.orders WHERE id = 2") == [("1.00",)]
+    assert rows(mirror.target, "SELECT name, joined::text FROM public.customers WHERE id = 1") == [("customer 1", "2024-01-01")]
 
 
 def test_lend_frees_the_file_for_one_command_and_loses_nothing(mirror: Shop):

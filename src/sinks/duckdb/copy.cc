@@ -204,22 +204,6 @@ void DuckdbSink::State::create_history(Table& table, PgTime since, Lsn from) {
   tables_on_disk_->write_baseline(table, since, from);
 }
 
-/// A table that was copied before its history was asked for gets one that begins now.
-void DuckdbSink::State::check_history(PgTime since, Lsn from) {
-  for (auto& [name, table] : tables_) {
-    if (!table->shape.history || table->state != TableState::kCopied || table->hold) continue;
-    const auto found = connection_->rows(fmt::format(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = {} AND "
-        "table_name = {}",
-        literal(name.first), literal(name.second + "__history")));
-    if (!found.empty()) continue;
-    begin();
-    create_history(*table, since, std::max(table->fence.end, from));
-    connection_->run("COMMIT");
-    in_transaction_ = false;
-  }
-}
-
 void DuckdbSink::State::finish_copies(const Cursor& start) {
   pending_ = start;
   flush();

@@ -79,12 +79,13 @@ sinks::SinkState DuckdbSink::State::open() {
   counters_ = tables_on_disk_->read_counters();
   for (auto& table : tables_on_disk_->read_tables(spec_)) adopt(std::move(table));
   if (durable_) pending_ = *durable_;
+  check_columns();
   check_history(durable_ ? durable_->commit_time : PgTime::now(), durable_ ? durable_->position.commit_end : Lsn());
   sinks::SinkState state;
   state.cursor = durable_;
   state.counters = counters_;
   for (const auto& [name, table] : tables_)
-    if (table->state == TableState::kCopied)
+    if (table->state == TableState::kCopied && !table->hold)
       state.copied.push_back({table->shape.relation, table->fence, table->copied_rows});
   return state;
 }

@@ -189,6 +189,23 @@ TEST(DuckdbSink, AChangedColumnHoldsTheTableAndTheOthersGoOn) {
   ASSERT_EQ(target.sink().problems().size(), 1u);
 }
 
+TEST(DuckdbSink, AChangedTypeHoldsTheTableAlsoWhereTheTargetsTypeStays) {
+  Target target;
+  const auto before = table("items", {{"id", 20, -1, 1}, {"v", 1043, 14}});
+  const auto after = table("items", {{"id", 20, -1, 1}, {"v", 25}});
+  target.copy({{before, {{"1", "a"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().update(after, {"1", "A"});
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a"));
+  ASSERT_EQ(target.sink().problems().size(), 1u);
+  EXPECT_EQ(target.sink().problems().front().code, "TR610");
+  EXPECT_EQ(target.sink().counters().held, 1u);
+  target.open();
+  EXPECT_THAT(target.state().copied, IsEmpty());
+}
+
 TEST(DuckdbSink, ARowThatShouldExistButDoesNotHoldsTheTable) {
   Target target;
   const auto t = items();
@@ -250,6 +267,72 @@ TEST(DuckdbSink, ARowWhoseValueNobodyKnowsIsIncompleteUntilItIsSent) {
   target.apply(third);
   EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x", "2|b2|here", "3|c2|now", "5|e|z"));
   EXPECT_THAT(target.sink().problems(), IsEmpty());
+}
+
+TEST(DuckdbSink, HistoryIsTakenUpAgainOnlyWithoutAGap) {
+  DuckdbSpec kept;
+  kept.history = {"public.*"};
+  Target target(kept);
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "x"}}}});
+  target.close();
+  kept = target.spec();
+  DuckdbSpec plain = kept;
+  plain.history = {};
+  DuckdbSink(plain).open();
+  {
+    DuckdbSink again(kept);  // nothing changed meanwhile
+    again.open();
+    Clock clock;
+    Batch batch(clock);
+    batch.begin().update(t, {"1", "b", "x"});
+    again.apply(batch.done());
+    again.flush();
+  }
+  {
+    DuckdbSink without(plain);
+    without.open();
+    Clock clock{2000, 2000};
+    Batch batch(clock);
+    batch.begin().update(t, {"1", "c", "x"});
+    without.apply(batch.done());
+    without.flush();
+  }
+  try {
+    DuckdbSink(kept).open();
+    FAIL() << "a history with a gap was taken up";
+  } catch (const RefusedError& error) {
+    EXPECT_EQ(error.code(), "TR616");
+    EXPECT_THAT(error.remedy(), ::testing::HasSubstr("RENAME TO"));
+  }
+  target.query("DROP TABLE public.items__history");
+  DuckdbSink fresh(kept);
+  fresh.open();
+  EXPECT_THAT(target.query("SELECT v, is_current::VARCHAR FROM public.items__history"), ElementsAre("c|true"));
+}
+
+TEST(DuckdbSink, ATableThatIsNotAsItWasMadeIsRefused) {
+  Target target;
+  const auto t = table("amounts", {{"id", 20, -1, 1}, {"amount", 1700, ((10 << 16) | 2) + 4}, {"at", 1184}});
+  target.copy({{t, {{"1", "2.50", "2024-01-01 00:00:00+00"}}}});
+  target.open();
+  target.close();
+  const auto code_of = [](const DuckdbSpec& spec) -> std::string {
+    try {
+      DuckdbSink(spec).open();
+    } catch (const RefusedError& error) {
+      return error.code();
+    }
+    return "";
+  };
+  DuckdbSpec as_text = target.spec();
+  as_text.on_unrepresentable = OnUnrepresentable::kText;
+  EXPECT_EQ(code_of(as_text), "TR617");
+  EXPECT_EQ(code_of(target.spec()), "");
+  target.query("ALTER TABLE public.amounts RENAME amount TO total");
+  EXPECT_EQ(code_of(target.spec()), "TR617");
+  target.query("DROP TABLE public.amounts");
+  EXPECT_EQ(code_of(target.spec()), "TR617");
 }
 
 TEST(DuckdbSink, HistoryThatIsAskedForLaterBeginsThere) {

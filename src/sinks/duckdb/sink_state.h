@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -94,7 +95,14 @@ class DuckdbSink::State {
   void refuse_foreign(const std::vector<RelationPtr>& tables);
   void create_table(const RelationPtr& relation);
   void create_history(Table& table, PgTime since, Lsn from);
+  /// The file is others' too while it is lent: throws RefusedError TR617 when a table is not as it was made.
+  void check_columns();
+  /// A table that was copied before its history was asked for gets one that begins now. A history that is no longer
+  /// asked for is marked, and going on with it behind a gap is refused (TR616).
   void check_history(PgTime since, Lsn from);
+  void refuse_gap(const Table& table, Lsn stopped, Lsn now) const;
+  /// A transaction of its own.
+  void write_alone(const std::function<void()>& write);
   void checkpoint();
   void restore_memory();
 

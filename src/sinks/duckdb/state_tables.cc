@@ -41,7 +41,7 @@ constexpr const char* kSchema[] = {
     "CREATE TABLE tailrace.incomplete(schema_name VARCHAR, table_name VARCHAR, key BLOB, epoch UINTEGER, "
     "commit_lsn UBIGINT, ordinal UBIGINT, seq UBIGINT, since TIMESTAMPTZ, xid UINTEGER)",
     "CREATE TABLE tailrace.baselines(schema_name VARCHAR, table_name VARCHAR, effective_from TIMESTAMPTZ, "
-    "from_lsn UBIGINT, versions UBIGINT)",
+    "from_lsn UBIGINT, versions UBIGINT, kept_until UBIGINT)",
 };
 
 }  // namespace
@@ -212,13 +212,32 @@ void StateTables::write_hold(const Table& table, PgTime now) {
 
 void StateTables::write_baseline(const Table& table, PgTime since, Lsn from) {
   connection_.run("DELETE FROM tailrace.baselines WHERE " + of(table));
-  Statement(connection_, "INSERT INTO tailrace.baselines VALUES (?, ?, ?, ?, ?)")
+  Statement(connection_, "INSERT INTO tailrace.baselines VALUES (?, ?, ?, ?, ?, NULL)")
       .bind(std::string_view(table.shape.relation->schema))
       .bind(std::string_view(table.shape.relation->name))
       .bind_time(since.unix_micros())
       .bind(from.value())
       .bind(table.copied_rows)
       .run();
+}
+
+void StateTables::stop_history(const Table& table, std::optional<Lsn> at) {
+  const std::string until = at ? fmt::format("{}", at->value()) : "NULL";
+  connection_.run(
+      fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_baseline AS SELECT * REPLACE ({}::UBIGINT AS "
+                  "kept_until) FROM tailrace.baselines WHERE {}",
+                  until, of(table)));
+  connection_.run("DELETE FROM tailrace.baselines WHERE " + of(table));
+  connection_.run("INSERT INTO tailrace.baselines FROM temp.tailrace_baseline");
+  connection_.run("DROP TABLE temp.tailrace_baseline");
+}
+
+std::map<std::pair<std::string, std::string>, Lsn> StateTables::stopped_histories() {
+  std::map<std::pair<std::string, std::string>, Lsn> stopped;
+  for (const TextRow& row : connection_.rows("SELECT schema_name, table_name, kept_until::VARCHAR FROM "
+                                             "tailrace.baselines WHERE kept_until IS NOT NULL"))
+    stopped[{row[0].second, row[1].second}] = Lsn(number(row[2].second));
+  return stopped;
 }
 
 void StateTables::add_letter(const Table& table, const std::string& key) {

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/change_batch.h"
@@ -22,7 +24,8 @@ namespace tailrace::duckdb {
 ///   lanes       tables that are held, with the place and the reason
 ///   letters     keys of dead letters
 ///   incomplete  keys whose row is missing a value, each with the change that touched it last
-///   baselines   copied tables with history: their first versions hold "since at least"
+///   baselines   copied tables with history: their first versions hold "since at least", and, where history was
+///               switched off, up to where it was kept
 class StateTables {
  public:
   static constexpr std::uint64_t kFormat = 1;
@@ -42,6 +45,10 @@ class StateTables {
   void write_cursor(const DuckdbSpec& spec, const Cursor& cursor, const sinks::Counters& counters, PgTime now);
   void write_table(const Table& table);
   void write_hold(const Table& table, PgTime now);
+  /// Marks where the history of a table was no longer kept; nothing: it is kept again.
+  void stop_history(const Table& table, std::optional<Lsn> at);
+  /// By schema and name.
+  std::map<std::pair<std::string, std::string>, Lsn> stopped_histories();
   void write_baseline(const Table& table, PgTime since, Lsn from);
   void add_letter(const Table& table, const std::string& key);
   /// In place of what was noted of that key before.

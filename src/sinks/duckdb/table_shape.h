@@ -27,7 +27,7 @@ struct TableShape {
   bool intermediate = false;
 };
 
-/// Whether two versions of a relation look alike to the target: same columns, types and way to tell rows apart.
+/// Whether the target can go on under another version of a relation: same columns, types and way to tell rows apart.
 bool same_at_target(const TableShape& a, const TableShape& b);
 
 }  // namespace tailrace::duckdb
