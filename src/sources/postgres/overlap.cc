@@ -12,7 +12,7 @@ namespace {
 
 }  // namespace
 
-Overlap::Overlap(const TransactionLog& log, Lsn start) : log_(log) {
+Overlap::Overlap(const TransactionLog& log, Lsn start) : log_(log), passed_(start >= log.end().commit_end) {
   for (std::size_t n = 1; n <= kOverlapCommits; ++n) {
     const Lsn end = log.nth_last_commit(n);
     if (end <= start || !expected_.insert(end).second) break;

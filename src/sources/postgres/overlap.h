@@ -16,8 +16,11 @@ class Overlap {
 
   /// The commit ends at or below the log's end and has changes. Throws RefusedError (TR117) on a fork.
   void resent(const CommitRecord& record);
-  /// Something beyond the log's end arrives: all that is expected must have come. Throws RefusedError (TR117).
+  /// Everything up to the log's end was sent: all that is expected must have come. Throws RefusedError (TR117).
   void passed();
+  /// The evidence is complete, or there was none to give. Until then the server must not be told how far the log is:
+  /// it would not send again what tells a fork, and the next connection would find nothing to compare.
+  bool complete() const { return passed_; }
 
  private:
   const TransactionLog& log_;

@@ -89,6 +89,10 @@ void StreamDecoder::progress(Lsn end) {
   passed_ = end;
 }
 
+void StreamDecoder::sent(Lsn end) {
+  if (!inside() && end >= log_.end().commit_end) overlap_.passed();
+}
+
 void StreamDecoder::begin(ByteView message) {
   if (inside()) out_of_order("begin inside a transaction");
   const pgoutput::Begin begun = pgoutput::parse_begin(message);
@@ -194,14 +198,17 @@ void StreamDecoder::stream_commit(ByteView message) {
   const std::uint64_t changes = streamed.total_changes();
   if (known(end.commit_lsn)) {
     if (changes > 0) overlap_.resent(record);
-    for (const auto& [sub, bytes] : streamed.relations) pending_relations_.push_back(resolve_(bytes));
-    return;
+    return keep_relations(streamed);
   }
   overlap_.passed();
   passed_ = end.end_lsn;
-  if (changes == 0) return;
+  if (changes == 0) return keep_relations(streamed);
   adopt(std::move(streamed), record);
   count(record, changes);
+}
+
+void StreamDecoder::keep_relations(const Streamed& streamed) {
+  for (const auto& [sub, bytes] : streamed.relations) pending_relations_.push_back(resolve_(bytes));
 }
 
 void StreamDecoder::adopt(Streamed streamed, const CommitRecord& record) {

@@ -40,6 +40,11 @@ class StreamDecoder {
   /// transaction.
   void progress(Lsn end);
 
+  /// The server says in the stream that everything that ended at or below `end` was sent.
+  void sent(Lsn end);
+  /// The server has shown that it holds the history of the log (Overlap::complete).
+  bool history_shown() const { return overlap_.complete(); }
+
   /// Between the first and the last message of a transaction that is sent as a whole, or in a piece of a streamed one.
   bool inside() const { return plain_.open || segment_.valid(); }
   /// Everything that concerns us below this has arrived and is in the log, though no unit may have ended there.
@@ -76,6 +81,8 @@ class StreamDecoder {
   void change(ByteView message);
   void lone_message(ByteView message);
   void spill_message(ByteView message);
+  /// The transaction is not logged, but the server counts its relations as sent from now on.
+  void keep_relations(const Streamed& streamed);
   void stream_start(ByteView message);
   void stream_commit(ByteView message);
   void stream_abort(ByteView message);

@@ -108,6 +108,13 @@ TEST_F(StreamDecoderTest, relations_of_what_was_left_out_hold_for_what_follows) 
   EXPECT_NE(log.units()[1].changes[0].relation, nullptr);
 }
 
+TEST_F(StreamDecoderTest, relations_of_a_streamed_transaction_without_changes_hold_for_what_follows) {
+  take({stream_start(10, true), with_sub_xid(relation(1, "t"), 10), stream_stop(), stream_commit(10, 100)});
+  take({begin(200, 6), insert(1, "two"), commit(200)});
+  ASSERT_EQ(log.unit_count(), 1u);
+  EXPECT_NE(log.units()[0].changes[0].relation, nullptr);
+}
+
 TEST_F(StreamDecoderTest, a_streamed_transactions_newer_relation_is_not_replaced_by_an_older_one) {
   plain(50, 4, "zero");
   connect(Lsn(58));

@@ -46,7 +46,6 @@ StreamSession::StreamSession(std::unique_ptr<Channel> channel, TransactionLog& l
       before_(board.look()) {
   const auto now = SteadyClock::now();
   last_status_ = last_ack_ = last_heard_ = last_progress_ = last_ping_ = now;
-  acknowledged_ = log.durable_end();
 }
 
 void StreamSession::start() {
@@ -90,7 +89,7 @@ void StreamSession::run(Overlap overlap, const std::function<void()>& tick) {
     if (busy) {
       pace_.rest(emptied_at_);
     } else if (received == 0) {
-      if (acknowledged_ < log_.durable_end()) acknowledge(false);
+      if (decoder_->history_shown() && acknowledged_ < log_.durable_end()) acknowledge(false);
       wait_for_data(250);
     }
   }
@@ -150,6 +149,7 @@ void StreamSession::keepalive(ByteView body) {
     reply_wanted_ = in.u8() != 0 || reply_wanted_;
     server_end_ = std::max(server_end_, end);
     if (!decoder_->inside()) idle_end_ = std::max(idle_end_, end);
+    decoder_->sent(end);
   } catch (const OutOfBytes&) {
     throw ReconnectError("TR130", "the server sent a keepalive that is too short", "none needed: it is read again");
   }
@@ -196,7 +196,8 @@ void StreamSession::sync() {
 
 void StreamSession::acknowledge(bool ask_reply) {
   TAILRACE_CRASH_POINT("source.before_ack");
-  acknowledged_ = log_.durable_end();
+  // A status without a place answers the server and confirms nothing.
+  if (decoder_->history_shown()) acknowledged_ = log_.durable_end();
   std::string message = "d";
   ByteWriter out(message);
   out.be32(4 + 1 + 8 * 4 + 1);
@@ -261,7 +262,7 @@ void StreamSession::publish() {
     status.state = SourceState::kStreaming;
     status.server_lsn = std::max(status.server_lsn, server_end_);
     status.received_lsn = decoder_->passed();
-    status.confirmed_lsn = acknowledged_;
+    status.confirmed_lsn = std::max(status.confirmed_lsn, acknowledged_);
     status.open_spills = decoder_->open_spills();
     status.spilled_bytes = decoder_->spilled_bytes();
     status.transactions = before_.transactions + decoder_->counts().transactions;

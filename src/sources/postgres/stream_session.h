@@ -82,6 +82,7 @@ class StreamSession {
   /// Everything below was sent, says a keepalive.
   Lsn idle_end_;
   bool reply_wanted_ = false;
+  /// What the server was told on this connection; 0 before it has shown the log's history.
   Lsn acknowledged_;
   bool unsynced_ = false;
   SteadyClock::time_point unsynced_since_;

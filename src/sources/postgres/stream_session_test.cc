@@ -91,7 +91,7 @@ class StreamSessionTest : public testing::Test {
       try {
         StreamSession session(open_channel(std::move(client_)), log, resolve, options, board, signal);
         session.start();
-        session.run(Overlap(log, Lsn(0)), [] {});
+        session.run(Overlap(log, overlap_start), [] {});
         closed = true;
       } catch (const Error& error) {
         failure = error.code();
@@ -114,7 +114,18 @@ class StreamSessionTest : public testing::Test {
     return wal_data(begin(lsn, xid)) + wal_data(relation(1, "t")) + wal_data(insert(1, value)) + wal_data(commit(lsn));
   }
 
+  /// As an earlier connection has left it in the log.
+  void log_transaction(std::uint64_t lsn, std::uint32_t xid, const std::string& value) {
+    log.begin(Xid(xid));
+    log.relation(resolve(relation(1, "t")));
+    log.append(insert(1, value));
+    log.commit({Lsn(lsn), Lsn(lsn + 8), Xid(xid), PgTime(1000), ""});
+    log.sync();
+  }
+
   RecordingLog log;
+  /// Where the server begins to send.
+  Lsn overlap_start;
   StatusBoard board;
   SessionOptions options;
   std::unique_ptr<FakeServer> server;
@@ -175,6 +186,33 @@ TEST_F(StreamSessionTest, an_idle_servers_end_is_not_acknowledged_while_the_log_
   }
   EXPECT_TRUE(server->confirmed(7000));
   EXPECT_EQ(log.durable_end(), Lsn(7000));
+}
+
+TEST_F(StreamSessionTest, nothing_is_acknowledged_to_a_server_that_may_have_another_history) {
+  options.status_interval = milliseconds(20);
+  log_transaction(100, 5, "x");
+  overlap_start = Lsn(50);
+  start();
+  for (int i = 0; i < 5; ++i) {
+    const auto before = server->status();
+    ASSERT_TRUE(before);
+    // Else the slot would move past the evidence, and the next connection would find none.
+    EXPECT_EQ(before->flushed, Lsn(0));
+  }
+  server->send(transaction(100, 6, "of another history"));
+  while (const auto status = server->status()) EXPECT_EQ(status->flushed, Lsn(0));
+  join();
+  EXPECT_EQ(failure, "TR117");
+}
+
+TEST_F(StreamSessionTest, a_server_that_has_shown_the_logs_history_is_told_how_far_the_log_is) {
+  log_transaction(100, 5, "x");
+  overlap_start = Lsn(50);
+  start();
+  server->send(transaction(100, 5, "x"));
+  server->send(keepalive(108, true));
+  EXPECT_TRUE(server->confirmed(108));
+  EXPECT_EQ(log.unit_count(), 1u);
 }
 
 TEST_F(StreamSessionTest, an_idle_servers_end_is_logged_and_then_acknowledged) {
