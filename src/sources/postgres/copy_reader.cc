@@ -17,6 +17,17 @@ constexpr std::size_t kSmallestRead = std::size_t{128} << 10;
                    "none needed: it is copied again under a new snapshot");
 }
 
+/// SQL: whether the table and its columns still bear the names that the relation gives them.
+std::string names_hold(const Connection& sql, const Relation& relation) {
+  const std::string table = "ARRAY[" + sql.quoted_text(relation.schema) + ", " + sql.quoted_text(relation.name);
+  std::string places = "(0, NULL)";
+  for (const Column& column : relation.columns)
+    places += ", (" + std::to_string(column.attnum) + ", " + sql.quoted_text(column.name) + ")";
+  return "(SELECT bool_and((pg_identify_object_as_address('pg_class'::regclass, " +
+         std::to_string(relation.oid.value()) + ", v.n)).object_names = array_remove(" + table +
+         ", v.c], NULL)) FROM (VALUES " + places + ") AS v(n, c))";
+}
+
 }  // namespace
 
 CopyReader::CopyReader(std::unique_ptr<Connection> connection)
@@ -42,12 +53,14 @@ std::string CopyReader::chunk_sql(const CopyChunk& chunk) const {
   if (!chunk.whole) also("ctid >= '(" + std::to_string(chunk.first_page) + ",0)'::tid");
   if (!chunk.whole && !chunk.open_end) also("ctid < '(" + std::to_string(chunk.end_page) + ",0)'::tid");
   if (!chunk.table->row_filter.empty()) also("(" + chunk.table->row_filter + ")");
-  // The catalog row is read under the snapshot, the function looks at now: rewritten since, rows may be missing.
+  // The catalog rows are read under the snapshot, the functions look at now: rewritten since, rows may be missing;
+  // renamed since, the names in this query mean another table or column.
+  const std::string names = names_hold(*connection_, relation);
   const std::string storage =
       chunk.table->partitioned
-          ? "SELECT COALESCE(bool_and(c.relfilenode = pg_relation_filenode(c.oid)), true) FROM pg_partition_tree(" +
-                oid + ") t JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf"
-          : "SELECT c.relfilenode = pg_relation_filenode(c.oid) FROM pg_class c WHERE c.oid = " + oid;
+          ? "SELECT COALESCE(bool_and(c.relfilenode = pg_relation_filenode(c.oid)), true) AND " + names +
+                " FROM pg_partition_tree(" + oid + ") t JOIN pg_class c ON c.oid = t.relid WHERE t.isleaf"
+          : "SELECT c.relfilenode = pg_relation_filenode(c.oid) AND " + names + " FROM pg_class c WHERE c.oid = " + oid;
   return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT " +
          connection_->quoted_text(chunk.snapshot_name) + "; LOCK TABLE " + only + " IN ACCESS SHARE MODE; " + storage +
          "; COPY (SELECT " + columns + " FROM " + only + where + ") TO STDOUT; COMMIT";

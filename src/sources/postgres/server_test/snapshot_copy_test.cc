@@ -267,6 +267,19 @@ TEST_F(SnapshotCopyTest, a_table_rewritten_since_the_snapshot_is_refused_and_cop
   EXPECT_THROW(rows_of(*copy, "t"), RetryError);
 }
 
+TEST_F(SnapshotCopyTest, names_that_changed_hands_since_the_snapshot_are_not_followed) {
+  run("CREATE TABLE public.t (id int PRIMARY KEY, a text, b text); INSERT INTO public.t VALUES (1, 'a', 'b')");
+  run("CREATE TABLE public.u (id int PRIMARY KEY, a text, b text); INSERT INTO public.u VALUES (2, 'c', 'd')");
+  make_source(spec());
+  auto copy = source->begin_copy({}, {});
+  run("ALTER TABLE public.t RENAME TO x; ALTER TABLE public.u RENAME TO t; ALTER TABLE public.x RENAME TO u");
+  EXPECT_THROW(rows_of(*copy, "t"), RetryError);
+  copy = source->begin_copy({}, {});
+  EXPECT_EQ(text_of(rows_of(*copy, "t").at(0), 0), "2");
+  run("ALTER TABLE public.t RENAME a TO x; ALTER TABLE public.t RENAME b TO a; ALTER TABLE public.t RENAME x TO b");
+  EXPECT_THROW(rows_of(*copy, "t"), RetryError);
+}
+
 TEST_F(SnapshotCopyTest, row_filters_and_column_lists_of_a_publication_hold_for_the_copy) {
   run("CREATE TABLE public.t (id int PRIMARY KEY, shown text, hidden text)");
   run("INSERT INTO public.t SELECT g, 's', 'h' FROM generate_series(1, 10) g");
