@@ -239,6 +239,26 @@ TEST_F(PipelineTest, ATargetOlderThanTheLogIsRefused) {
   EXPECT_EQ(running.join(), "TR690");
 }
 
+TEST_F(PipelineTest, ACopyOlderThanTheLogIsMadeAgain) {
+  // As a first copy leaves the target that was interrupted, and whose state and slot were then dropped.
+  Fence before;
+  before.end = Lsn(500);
+  target_.copied.push_back({test::text_table(1), before, 1});
+  target_.rows = {"deleted since"};
+  server_.rows_at_start = {"old"};
+  server_.commit("a");
+  run_until_caught_up();
+  EXPECT_EQ(target_.look(), (Rows{"old", "a"}));
+}
+
+TEST_F(PipelineTest, ATargetBeyondTheLogIsRefused) {
+  target_.cursor = Cursor{{1, Lsn(9000), 0}, Seq(9000), PgTime(0)};
+  server_.commit("a");
+  Background running(spec(), quick());
+  EXPECT_EQ(running.join(), "TR692");
+  EXPECT_EQ(target_.look(), Rows{});
+}
+
 TEST_F(PipelineTest, WaitReturnsWhenTheSinkHasWhatWasCommitted) {
   Background running(spec(), quick());
   server_.commit("a");

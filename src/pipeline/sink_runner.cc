@@ -19,6 +19,16 @@ constexpr milliseconds kLook{50};
 constexpr milliseconds kQuiet{300};
 constexpr milliseconds kRecordEvery{1000};
 
+/// Drops copies that were read before the log began: what changed in between stands in neither.
+void drop_outdated(std::vector<CopiedTable>& copied, Lsn log_begins) {
+  std::erase_if(copied, [log_begins](const CopiedTable& table) {
+    if (table.fence.end >= log_begins) return false;
+    log::info("copy.outdated", "{}: copied at {}, but the log begins at {}", table.relation->display_name(),
+              table.fence.end.str(), log_begins.str());
+    return true;
+  });
+}
+
 }  // namespace
 
 SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journal& journal, Catalog& catalog,
@@ -114,8 +124,9 @@ bool SinkRunner::open(std::stop_token stop) {
   unflushed_ = false;
   if (!host_.wait_prepared(stop)) return false;
   if (!sink_) sink_ = host_.make_sink(setup_);
-  const sinks::SinkState state = sink_->open();
+  sinks::SinkState state = sink_->open();
   TAILRACE_CRASH_POINT("sink_opened");
+  if (!state.cursor) drop_outdated(state.copied, host_.log_begins());
   std::vector<std::string> copied;
   for (const CopiedTable& table : state.copied) copied.push_back(table.relation->display_name());
   catalog_.remove_letters_above(setup_.name, state.cursor, copied);
@@ -131,6 +142,12 @@ bool SinkRunner::open(std::stop_token stop) {
                                    cursor->position.commit_end.str(),
                                    std::max(host_.log_begins(), journal_.start().position.commit_end).str()),
                        "the changes between them are gone: move the target away and start again for a new copy");
+  }
+  if (const Position log_end = journal_.stat().durable.position; cursor->position > log_end) {
+    throw RefusedError("TR692",
+                       fmt::format("the target {} is at {}, beyond the log's end {}", setup_.display,
+                                   cursor->position.str(), log_end.str()),
+                       "it was filled from another log: move the target away and start again for a new copy");
   }
   {
     const std::lock_guard lock(mutex_);
@@ -184,7 +201,7 @@ void SinkRunner::stream(std::stop_token stop) {
     }
     const ChangeBatchPtr batch = reader_->next(settings_.batch, stop, draining() ? milliseconds(0) : kLook);
     if (batch) {
-      take(batch);
+      take(batch, stop);
     } else if (!idle(stop)) {
       return;
     }
@@ -197,7 +214,7 @@ void SinkRunner::stream(std::stop_token stop) {
   }
 }
 
-void SinkRunner::take(const ChangeBatchPtr& batch) {
+void SinkRunner::take(const ChangeBatchPtr& batch, std::stop_token stop) {
   const auto now = SteadyClock::now();
   if (batch->empty()) {
     pending_ = batch;
@@ -207,7 +224,7 @@ void SinkRunner::take(const ChangeBatchPtr& batch) {
   }
   if (released_) {
     // The new reader gives this batch again.
-    open({});
+    open(stop);
     return;
   }
   publish(State::kStreaming);

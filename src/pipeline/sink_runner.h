@@ -99,7 +99,7 @@ class SinkRunner {
   void forget_cursor();
   std::optional<Cursor> copy_tables(const sinks::SinkState& state, std::stop_token stop);
   void stream(std::stop_token stop);
-  void take(const ChangeBatchPtr& batch);
+  void take(const ChangeBatchPtr& batch, std::stop_token stop);
   void apply(const ChangeBatch& batch);
   void flush();
   /// Nothing arrived for a while; false when the runner is to end.

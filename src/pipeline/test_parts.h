@@ -107,7 +107,10 @@ class MemorySink final : public sinks::Sink {
     counters_ = target_.counters;
     return {target_.cursor, target_.counters, target_.copied};
   }
-  void begin_copy(const std::vector<RelationPtr>&) override {}
+  void begin_copy(const std::vector<RelationPtr>& tables) override {
+    const std::lock_guard lock(target_.mutex);
+    if (!tables.empty()) target_.rows.clear();
+  }
   std::unique_ptr<sinks::CopyWriter> open_copy(const RelationPtr&) override {
     class Writer final : public sinks::CopyWriter {
      public:

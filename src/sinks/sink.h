@@ -85,8 +85,7 @@ class Sink {
   /// else), RefusedError (not ours, newer), CorruptionError.
   virtual SinkState open() = 0;
 
-  /// Prepares the copy of these tables: creates them, or empties what an unfinished copy left. Not for tables that
-  /// open() named as copied.
+  /// Prepares the copy of these tables: creates them, or empties what an earlier copy left, finished or not.
   virtual void begin_copy(const std::vector<RelationPtr>& tables) = 0;
   virtual std::unique_ptr<CopyWriter> open_copy(const RelationPtr& table) = 0;
   /// The table's rows are complete as of `copied.snapshot`; durable on return, with the rows visible.
