@@ -222,6 +222,32 @@ TEST(DuckdbSink, ARowThatShouldExistButDoesNotHoldsTheTable) {
   EXPECT_EQ(target.sink().counters().held, 2u);
 }
 
+/// What becomes of a table with the row 1 after a batch whose second change contradicts its first.
+void expect_held(const RelationPtr& t, Batch& contradicting) {
+  Target target;
+  target.copy({{t, {{"1", "a", "x"}}}});
+  EXPECT_THROW(target.sink().apply(contradicting.done()), RetryError);
+  target.open();
+  const auto problems = target.sink().problems();
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems.front().code, "TR612");
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x"));
+}
+
+TEST(DuckdbSink, ABatchThatContradictsItselfHoldsTheTable) {
+  const auto t = items();
+  Clock clock;
+  Batch twice(clock);
+  twice.begin().update(t, {"1", "b", "x"}).insert(t, {"1", "c", "x"});
+  expect_held(t, twice);
+  Batch gone(clock);
+  gone.begin().remove(t, {"1", std::nullopt, std::nullopt}).update(t, {"1", "b", "x"});
+  expect_held(t, gone);
+  Batch truncated(clock);
+  truncated.begin().truncate(t).update(t, {"1", "b", "x"});
+  expect_held(t, truncated);
+}
+
 TEST(DuckdbSink, RefusesAFileWithAForeignTableOfTheSameName) {
   Target target;
   target.query("SELECT 1::VARCHAR");

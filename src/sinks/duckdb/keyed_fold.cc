@@ -85,7 +85,7 @@ void KeyedFold::touch(std::uint32_t index, const Change& change) {
 
 void KeyedFold::insert(const Change& change, ByteView key) {
   const std::uint32_t index = slot_of(key);
-  if (slots_[index].present) consistent_ = false;
+  if (slots_[index].present) contradicted(change);
   touch(index, change);
   Slot& slot = slots_[index];
   slot.last = &change;
@@ -94,7 +94,7 @@ void KeyedFold::insert(const Change& change, ByteView key) {
   slot.image = complete_row(change, {}, shape_.width(), arena_);
 }
 
-std::uint32_t KeyedFold::present_slot(ByteView key, bool absent) {
+std::uint32_t KeyedFold::present_slot(const Change& change, ByteView key, bool absent) {
   const auto before = slots_.size();
   const std::uint32_t index = slot_of(key);
   Slot& slot = slots_[index];
@@ -102,14 +102,14 @@ std::uint32_t KeyedFold::present_slot(ByteView key, bool absent) {
   if (fresh && !absent && truncated_by_ == nullptr) {
     slot.existed = true;
     slot.base = index;
-  } else if (!fresh && !slot.present) {
-    consistent_ = false;
+  } else if (fresh ? !absent : !slot.present) {
+    contradicted(change);
   }
   return index;
 }
 
 void KeyedFold::update(const Change& change, ByteView old_key, ByteView new_key, bool absent) {
-  const std::uint32_t from = present_slot(old_key, absent);
+  const std::uint32_t from = present_slot(change, old_key, absent);
   touch(from, change);
   const RowImage image = complete_row(change, slots_[from].image, shape_.width(), arena_);
   const std::uint32_t base = slots_[from].base;
@@ -123,7 +123,7 @@ void KeyedFold::update(const Change& change, ByteView old_key, ByteView new_key,
   slots_[from].image = {};
   slots_[from].base = kNone;
   const std::uint32_t to = slot_of(new_key);
-  if (slots_[to].present) consistent_ = false;
+  if (slots_[to].present) contradicted(change);
   touch(to, change);
   slots_[to].last = &change;
   slots_[to].present = true;
@@ -132,7 +132,7 @@ void KeyedFold::update(const Change& change, ByteView old_key, ByteView new_key,
 }
 
 void KeyedFold::remove(const Change& change, ByteView old_key, bool absent) {
-  const std::uint32_t index = present_slot(old_key, absent);
+  const std::uint32_t index = present_slot(change, old_key, absent);
   touch(index, change);
   Slot& slot = slots_[index];
   slot.last = &change;

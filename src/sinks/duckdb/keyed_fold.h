@@ -47,8 +47,7 @@ class KeyedFold {
 
   explicit KeyedFold(const TableShape& shape) : shape_(shape) {}
 
-  /// `absent`: the target lacks the row though the source has it. After changes that contradict each other
-  /// consistent() is false. Keys must live as long as the batch (see read_key).
+  /// `absent`: the target lacks the row though the source has it. Keys must live as long as the batch (see read_key).
   void insert(const Change& change, ByteView key);
   void update(const Change& change, ByteView old_key, ByteView new_key, bool absent);
   void remove(const Change& change, ByteView old_key, bool absent);
@@ -59,7 +58,8 @@ class KeyedFold {
   bool only_inserts() const { return slots_.empty() && truncated_by_ == nullptr; }
   bool empty() const { return only_inserts() && unseen_.empty(); }
   bool touched(ByteView key) const { return find(key, hash_bytes(key)) != kNone; }
-  bool consistent() const { return consistent_; }
+  /// The first change that cannot follow on those before it: a row inserted that is there, or changed that is not.
+  const Change* contradiction() const { return contradiction_; }
   /// The listed inserts; the caller moves them in by insert() before the first other change.
   std::vector<const Change*> take_unseen() { return std::move(unseen_); }
   const std::vector<const Change*>& unseen() const { return unseen_; }
@@ -80,7 +80,10 @@ class KeyedFold {
   std::uint32_t find(ByteView key, std::uint64_t hash) const;
   std::uint32_t slot_of(ByteView key);
   /// The slot of a row that the source had just before the change.
-  std::uint32_t present_slot(ByteView key, bool absent);
+  std::uint32_t present_slot(const Change& change, ByteView key, bool absent);
+  void contradicted(const Change& change) {
+    if (contradiction_ == nullptr) contradiction_ = &change;
+  }
   void grow();
   void touch(std::uint32_t slot, const Change& change);
 
@@ -92,7 +95,7 @@ class KeyedFold {
   std::vector<Ending> endings_;
   const Change* truncated_by_ = nullptr;
   std::size_t first_after_truncate_ = 0;
-  bool consistent_ = true;
+  const Change* contradiction_ = nullptr;
   Arena arena_;
 };
 

@@ -77,7 +77,7 @@ void MultisetFold::take_old(const Change& change) {
     group.added.erase(group.added.begin() + static_cast<std::ptrdiff_t>(n - 1));
     return;
   }
-  if (truncated_by_ != nullptr) consistent_ = false;
+  if (truncated_by_ != nullptr && contradiction_ == nullptr) contradiction_ = &change;
   group.removed.push_back(&change);
 }
 

@@ -41,7 +41,8 @@ class MultisetFold {
   const std::vector<Group>& groups() const { return groups_; }
   const std::vector<Version>& versions() const { return versions_; }
   const Change* truncated_by() const { return truncated_by_; }
-  bool consistent() const { return consistent_; }
+  /// The first change of a row that a truncate before it had removed.
+  const Change* contradiction() const { return contradiction_; }
 
  private:
   static constexpr std::uint32_t kNone = 0xffffffff;
@@ -58,7 +59,7 @@ class MultisetFold {
   std::vector<std::uint32_t> index_;
   std::vector<Version> versions_;
   const Change* truncated_by_ = nullptr;
-  bool consistent_ = true;
+  const Change* contradiction_ = nullptr;
   Arena arena_;
 };
 

@@ -14,7 +14,11 @@ TableWriter::TableWriter(Connection& connection, TableBatch& batch)
       filled_columns_(shape_.width(), false) {}
 
 void TableWriter::write() {
-  if (shape_.multiset()) {
+  const bool multiset = shape_.multiset();
+  const Change* contradiction = multiset ? batch_.multiset().contradiction() : batch_.keyed().contradiction();
+  if (contradiction != nullptr)
+    throw SuspectTable{&table_, batch_.position_of(*contradiction), "a change does not follow on those before it"};
+  if (multiset) {
     write_multiset();
   } else {
     write_keyed();
