@@ -25,6 +25,18 @@ def test_drop_takes_slot_and_publication_away(mirror: Shop):
     assert mirror.target.exists()
 
 
+def test_a_copy_that_was_dropped_half_way_is_made_again(mirror: Shop):
+    mirror.start("--history", TAILRACE_CRASH_AT="copy_after_finish:2")
+    assert mirror.process.wait(60) < 0, mirror.process.err()
+    answer = mirror.tailrace.command("drop", "shop", "--slot", "--publication", "--yes", "--state", mirror.tailrace.state)
+    assert answer.code == Exit.DONE, str(answer)
+    # Nobody follows now: these changes stand neither in the copy that was finished nor in the next log.
+    mirror.change()
+    mirror.start("--history", "--until-caught-up")
+    assert mirror.process.wait(60) == Exit.DONE, mirror.process.err()
+    mirror.assert_equal()
+
+
 def test_check_finds_nothing_wrong_and_creates_nothing(mirror: Shop):
     answer = mirror.tailrace.command("check", mirror.cluster.url(mirror.database))
     assert answer.code == Exit.DONE, str(answer)
