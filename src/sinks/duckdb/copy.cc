@@ -39,6 +39,23 @@ void refuse_clashing_names(const std::vector<RelationPtr>& tables, const std::st
   }
 }
 
+/// What a history is called and what it holds beside the source's own columns may not be the source's, too.
+void refuse_history_names(const DuckdbSpec& spec, const Relation& table, const std::set<TableName>& others) {
+  if (!keeps_history(spec, table.schema, table.name)) return;
+  if (others.contains({folded(table.schema), folded(table.name) + "__history"}))
+    throw BadConfigError("TR608",
+                         fmt::format("the history of {} would have the name of another table", table.display_name()),
+                         "leave one of them out, or keep no history of it");
+  static const std::set<std::string> kOwn = {"effective_from", "effective_to", "is_current", "from_lsn",
+                                             "to_lsn",         "from_seq",     "to_seq"};
+  for (const Column& column : table.columns)
+    if (kOwn.contains(folded(column.name)))
+      throw BadConfigError(
+          "TR608",
+          fmt::format("{} has a column \"{}\", and its history one of its own", table.display_name(), column.name),
+          "keep no history of it, or rename the column");
+}
+
 std::string column_list(const TableShape& shape) {
   std::string out;
   for (std::size_t n = 0; n < shape.width(); ++n)
@@ -137,6 +154,10 @@ std::string DuckdbSink::State::catalog_name() {
 
 void DuckdbSink::State::begin_copy(const std::vector<RelationPtr>& tables) {
   refuse_clashing_names(tables, catalog_name());
+  std::set<TableName> names;
+  for (const auto& [name, table] : tables_) names.emplace(folded(name.first), folded(name.second));
+  for (const RelationPtr& table : tables) names.emplace(folded(table->schema), folded(table->name));
+  for (const RelationPtr& table : tables) refuse_history_names(spec_, *table, names);
   refuse_foreign(tables);
   if (in_transaction_) throw DefectError("a copy begins inside a transaction");
   begin();
@@ -188,6 +209,7 @@ void DuckdbSink::State::finish_copy(const CopiedTable& copied) {
 }
 
 void DuckdbSink::State::create_history(Table& table, PgTime since, Lsn from) {
+  refuse_history_names(spec_, *table.shape.relation, {});
   const std::string history = table.history_name();
   std::string columns;
   for (const Column& column : table.shape.relation->columns)

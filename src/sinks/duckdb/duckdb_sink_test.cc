@@ -270,6 +270,15 @@ TEST(DuckdbSink, RefusesNamesThatDuckdbCannotTellApart) {
   EXPECT_THROW(target.sink().begin_copy({in_file}), BadConfigError);
 }
 
+TEST(DuckdbSink, RefusesNamesThatAHistoryNeeds) {
+  DuckdbSpec spec;
+  spec.history = {"public.*"};
+  Target target(spec);
+  EXPECT_THROW(target.sink().begin_copy({table("t", {{"id", 20, -1, 1}, {"From_LSN"}})}), BadConfigError);
+  const auto history = table("items__history", {{"id", 20, -1, 1}}, ReplicaIdentity::kDefault, 20001);
+  EXPECT_THROW(target.sink().begin_copy({items(), history}), BadConfigError);
+}
+
 TEST(DuckdbSink, ARowWhoseValueNobodyKnowsIsIncompleteUntilItIsSent) {
   Target target;
   const auto t = items();

@@ -94,6 +94,7 @@ class DuckdbSink::State {
   std::string catalog_name();
   void refuse_foreign(const std::vector<RelationPtr>& tables);
   void create_table(const RelationPtr& relation);
+  /// Throws BadConfigError TR608 where the history's name or columns are the source's, too.
   void create_history(Table& table, PgTime since, Lsn from);
   /// The file is others' too while it is lent: throws RefusedError TR617 when a table is not as it was made.
   void check_columns();
