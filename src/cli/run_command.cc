@@ -15,13 +15,18 @@ struct RunArguments {
   bool until_caught_up = false;
 };
 
-ExitCode run_files(const RunArguments& arguments, const GlobalOptions& globals) {
+std::vector<pipeline::PipelineSpec> read_files(const RunArguments& arguments, const GlobalOptions& globals) {
   std::vector<pipeline::PipelineSpec> specs;
   for (const std::string& file : arguments.files) {
     for (pipeline::PipelineSpec& spec : load_pipelines(file)) specs.push_back(std::move(spec));
   }
   place_state(specs, globals);
-  return run_pipelines(std::move(specs), arguments.until_caught_up, globals);
+  return specs;
+}
+
+ExitCode run_files(const RunArguments& arguments, const GlobalOptions& globals) {
+  return run_pipelines(read_files(arguments, globals), arguments.until_caught_up, globals,
+                       [&] { return read_files(arguments, globals); });
 }
 
 }  // namespace

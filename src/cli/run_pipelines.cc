@@ -1,12 +1,14 @@
 #include "cli/run_pipelines.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <exception>
 #include <list>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -65,6 +67,7 @@ class Running {
     return fmt::format("created   publication {}, slot {}      undo: tailrace drop {} --slot --publication",
                        source.publication, source.slot, spec().name);
   }
+  void stop() { own_stop_.request_stop(); }
   bool stop_requested() const { return own_stop_.stop_requested(); }
 
  private:
@@ -113,6 +116,51 @@ std::exception_ptr report_ends(std::list<Running>& running, bool until_caught_up
   return first;
 }
 
+/// The new configuration, once it is asked for and good.
+std::optional<std::vector<PipelineSpec>> take_reload(StopSignals& signals, const Reload& reload, Progress& progress) {
+  if (!signals.take_reload()) return std::nullopt;
+  try {
+    std::vector<PipelineSpec> specs = reload();
+    progress.say("SIGHUP: the configuration was read again; stopping to go on with it.");
+    return specs;
+  } catch (const Error& error) {
+    print_error(error, false);
+    progress.say("SIGHUP: the configuration is left as it was.");
+    return std::nullopt;
+  }
+}
+
+/// Runs the pipelines to their end. Gives what is to be run instead of them, if that was asked for.
+std::optional<std::vector<PipelineSpec>> run_once(std::vector<PipelineSpec> specs, const pipeline::RunOptions& options,
+                                                  StopSignals& signals, const GlobalOptions& globals,
+                                                  const Reload& reload) {
+  std::list<Running> running;
+  for (PipelineSpec& spec : specs) running.emplace_back(std::move(spec), options, signals);
+  for (Running& one : running) one.start();
+
+  Progress progress(globals);
+  bool told_stopping = false;
+  std::optional<std::vector<PipelineSpec>> next;
+  while (std::any_of(running.begin(), running.end(), [](const Running& one) { return !one.ended(); })) {
+    show(running, progress);
+    if (signals.token().stop_requested() && !std::exchange(told_stopping, true)) {
+      progress.say("stopping: draining what is in flight. Again to leave at once.");
+    }
+    if (!next && (next = take_reload(signals, reload, progress))) {
+      for (Running& one : running) one.stop();
+    }
+    std::this_thread::sleep_for(kLook);
+  }
+  progress.finish();
+  const std::exception_ptr failure = report_ends(running, options.until_caught_up, progress);
+  if (globals.json) {
+    for (const Running& one : running) fmt::print("{}\n", pipeline::to_json(one.status()).dump());
+  }
+  if (failure) std::rethrow_exception(failure);
+  if (signals.token().stop_requested()) return std::nullopt;
+  return next;
+}
+
 }  // namespace
 
 void place_state(std::vector<PipelineSpec>& specs, const GlobalOptions& globals) {
@@ -124,29 +172,15 @@ void place_state(std::vector<PipelineSpec>& specs, const GlobalOptions& globals)
   specs.front().state = globals.state;
 }
 
-ExitCode run_pipelines(std::vector<PipelineSpec> specs, bool until_caught_up, const GlobalOptions& globals) {
-  StopSignals signals;
+ExitCode run_pipelines(std::vector<PipelineSpec> specs, bool until_caught_up, const GlobalOptions& globals,
+                       const Reload& reload) {
+  // On a terminal SIGHUP says that it was closed.
+  const bool reloads = reload && !is_terminal(STDIN_FILENO);
+  StopSignals signals(reloads ? Hangup::kReload : Hangup::kStop);
   pipeline::RunOptions options;
   options.until_caught_up = until_caught_up;
-  std::list<Running> running;
-  for (PipelineSpec& spec : specs) running.emplace_back(std::move(spec), options, signals);
-  for (Running& one : running) one.start();
-
-  Progress progress(globals);
-  bool told_stopping = false;
-  while (std::any_of(running.begin(), running.end(), [](const Running& one) { return !one.ended(); })) {
-    show(running, progress);
-    if (signals.token().stop_requested() && !std::exchange(told_stopping, true)) {
-      progress.say("stopping: draining what is in flight. Again to leave at once.");
-    }
-    std::this_thread::sleep_for(kLook);
-  }
-  progress.finish();
-  const std::exception_ptr failure = report_ends(running, until_caught_up, progress);
-  if (globals.json) {
-    for (const Running& one : running) fmt::print("{}\n", pipeline::to_json(one.status()).dump());
-  }
-  if (failure) std::rethrow_exception(failure);
+  std::optional<std::vector<PipelineSpec>> next = std::move(specs);
+  while (next) next = run_once(std::move(*next), options, signals, globals, reload);
   return ExitCode::kDone;
 }
 

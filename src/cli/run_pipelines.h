@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "cli/frame.h"
@@ -10,9 +11,14 @@ namespace tailrace::cli {
 /// Puts the one pipeline's state where --state says. Throws BadConfigError TR209 when there are several.
 void place_state(std::vector<pipeline::PipelineSpec>& specs, const GlobalOptions& globals);
 
+/// Reads the configuration again. Throws what is wrong with it.
+using Reload = std::function<std::vector<pipeline::PipelineSpec>()>;
+
 /// Runs pipelines in the foreground until a signal, the end of their sinks, or, with `until_caught_up`, until each has
 /// what was committed at the start. Every pipeline is reachable through its control socket meanwhile. Throws what the
-/// first of them to fail threw; the others run on.
-ExitCode run_pipelines(std::vector<pipeline::PipelineSpec> specs, bool until_caught_up, const GlobalOptions& globals);
+/// first of them to fail threw; the others run on. SIGHUP, away from a terminal: drains and stops them, and runs what
+/// `reload` gives; they run on as they are when that throws. Without `reload` it ends them.
+ExitCode run_pipelines(std::vector<pipeline::PipelineSpec> specs, bool until_caught_up, const GlobalOptions& globals,
+                       const Reload& reload = {});
 
 }  // namespace tailrace::cli

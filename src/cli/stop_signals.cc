@@ -14,12 +14,13 @@ sigset_t stop_set() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGHUP);
   return set;
 }
 
 }  // namespace
 
-StopSignals::StopSignals() {
+StopSignals::StopSignals(Hangup hangup) : hangup_(hangup) {
   const sigset_t set = stop_set();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
@@ -35,7 +36,12 @@ void StopSignals::watch(std::stop_token stop) {
   const sigset_t set = stop_set();
   while (!stop.stop_requested()) {
     const timespec wait{0, 100'000'000};
-    if (sigtimedwait(&set, nullptr, &wait) < 0) continue;
+    const int signal = sigtimedwait(&set, nullptr, &wait);
+    if (signal < 0) continue;
+    if (signal == SIGHUP && hangup_ == Hangup::kReload) {
+      reload_ = true;
+      continue;
+    }
     if (source_.stop_requested()) ::_exit(0);
     source_.request_stop();
   }
