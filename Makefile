@@ -42,7 +42,7 @@ lint: ## Layer check, clang-format and clang-tidy
 format: ## Rewrite the sources as .clang-format has them
 	@git ls-files -co --exclude-standard '*.h' '*.cc' | xargs -r clang-format-19 -i
 
-coverage: ## Line coverage of src/ by the unit tests, at least 85 %
+coverage: ## Line coverage of src/ by unit and end-to-end tests, at least 85 %
 	@tools/test bootstrap coverage
 
 nemesis: ## The oracle test with SEEDS=n new seeds, or those from FROM=m on
