@@ -292,6 +292,27 @@ TEST_F(JournalTest, NumbersChangesUpwardsThroughRestartsAndEpochs) {
   EXPECT_EQ(batch->end.seq, Seq(601));
 }
 
+TEST_F(JournalTest, PutsAnEpochBehindAllOfTheOneBefore) {
+  transaction(100, {"a"});
+  transaction(200, {"b"});
+  log().raise_epoch(Lsn(50));
+  transaction(60, {"c"});
+  transaction(70, {"d"});
+  log().sync();
+  const auto reader = log().reader({});
+  std::vector<Cursor> places;
+  while (const auto batch = reader->next({.max_changes = 1}, {}, std::chrono::milliseconds(0)))
+    places.push_back(batch->end);
+  ASSERT_EQ(places.size(), 4U);
+  EXPECT_LT(places[1].position, places[2].position);
+  EXPECT_EQ(log().end(), places[3].position);
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_THAT(read(*log().reader(places[1])), ElementsAre("60:c", "70:d"));
+    EXPECT_THAT(read(*log().reader(places[2])), ElementsAre("70:d"));
+    restart();
+  }
+}
+
 TEST_F(JournalTest, NeverLetsMonotoneTimeStepBack) {
   log().begin(Xid(1));
   log().commit(at(100, 5000));

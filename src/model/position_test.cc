@@ -12,5 +12,11 @@ TEST(Position, IsReadBackAsItWasWritten) {
     EXPECT_EQ(Position::parse(wrong), std::nullopt) << wrong;
 }
 
+TEST(Position, OrdersByEpochThenCommitThenOrdinal) {
+  const Position places[] = {{1, Lsn(0xFFFFFFF), 0},  {1, Lsn(0x10000000), 3}, {1, Lsn(0x10000000), 4},
+                             {1, Lsn(0x20000000), 0}, {2, Lsn(0x100), 9},      {2, Lsn(0x200), 0}};
+  for (std::size_t n = 1; n < std::size(places); ++n) EXPECT_LT(places[n - 1], places[n]);
+}
+
 }  // namespace
 }  // namespace tailrace
