@@ -61,7 +61,10 @@ if(TAILRACE_COVERAGE)
 endif()
 
 find_program(TAILRACE_MOLD mold)
-if(TAILRACE_MOLD)
+if(TAILRACE_SANITIZE MATCHES "thread")
+  # mold exports what a shared library also defines, whatever the version script says.
+  target_link_options(tailrace_flags INTERFACE "-Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/tsan.exports")
+elseif(TAILRACE_MOLD)
   target_link_options(tailrace_flags INTERFACE -fuse-ld=mold)
 endif()
 target_link_options(tailrace_flags INTERFACE -Wl,--as-needed)

@@ -10,7 +10,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
-MAX_LINES = 600
+MAX_LINES = 500
 
 # Room -> the rooms it may include besides itself. Everything points down.
 FORMATS = {"formats", "pgoutput"}

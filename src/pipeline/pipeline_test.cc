@@ -175,7 +175,7 @@ TEST_F(PipelineTest, OneFailedSinkDoesNotStopTheOthers) {
   Background running(std::move(two), quick());
   server_.commit("a");
   EXPECT_TRUE(eventually([this] { return target_.look() == Rows{"a"}; }));
-  EXPECT_EQ(running->status().state, "failed");
+  EXPECT_TRUE(eventually([&running] { return running->status().state == "failed"; }));
   const auto problems = running->status().problems;
   ASSERT_EQ(problems.size(), 1U);
   EXPECT_EQ(problems[0].code, "TR603");
