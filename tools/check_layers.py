@@ -33,8 +33,9 @@ ALLOWED = {
 # A target is a folder below one of these rooms: it may include what its room may, and its room.
 TARGET_ROOMS = {"sources", "sinks"}
 
-# The only places that know which targets there are, besides the targets themselves.
-KNOWS_TARGETS = re.compile(r"^src/(cli/.*|[a-z]+/registry(_test)?\.cc)$")
+# The only places that know which targets there are, besides the targets themselves: the registrations, for which the
+# folder's CMakeLists.txt declares them, and the parts of the demo that are its PostgreSQL client.
+KNOWS_TARGETS = re.compile(r"^src/cli/(CMakeLists\.txt|[a-z]+_registration\.cc|demo_(shop|proof)\.cc)$")
 
 # A foreign header and the only places that include it.
 FOREIGN_HEADERS = {

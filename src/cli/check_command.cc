@@ -12,7 +12,6 @@
 #include "cli/run_pipelines.h"
 #include "cli/terminal.h"
 #include "pipeline/check.h"
-#include "sources/postgres/preflight.h"
 
 namespace tailrace::cli {
 namespace {
@@ -84,13 +83,12 @@ void print_sum(const std::vector<Finding>& findings, const char* fixes) {
 }
 
 ExitCode check_source_uri(const CheckOptions& options, const GlobalOptions& globals) {
-  postgres::SourceSpec spec;
-  spec.conninfo = options.subject;
-  spec.tables = options.tables;
-  const postgres::PreflightReport report = postgres::check_source(spec, false);
-  const std::vector<Finding> findings = source_check(report).findings;
+  const pipeline::SourceSetup source = source_for_url({.url = options.subject, .tables = options.tables});
+  const sources::SourceCheck report = source.check(false);
+  const std::vector<Finding>& findings = report.findings;
+  const bool good = pipeline::passed(findings);
   if (globals.json) {
-    const nlohmann::json document = {{"passed", report.passed()},
+    const nlohmann::json document = {{"passed", good},
                                      {"server_version", report.server_version},
                                      {"database", report.database},
                                      {"tables", report.tables.size()},
@@ -102,7 +100,7 @@ ExitCode check_source_uri(const CheckOptions& options, const GlobalOptions& glob
     print_text(findings);
     print_sum(findings, " --fix-sql prints the SQL.");
   }
-  return report.passed() ? ExitCode::kDone : ExitCode::kAnswerIsNo;
+  return good ? ExitCode::kDone : ExitCode::kAnswerIsNo;
 }
 
 ExitCode check_file(const CheckOptions& options, const GlobalOptions& globals) {

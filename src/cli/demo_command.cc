@@ -23,8 +23,6 @@
 #include "cli/terminal.h"
 #include "pipeline/control_server.h"
 #include "pipeline/pipeline.h"
-#include "sinks/duckdb/spec.h"
-#include "sources/postgres/spec.h"
 
 namespace tailrace::cli {
 namespace {
@@ -144,14 +142,9 @@ pipeline::PipelineSpec spec_of(const std::string& conninfo, const GlobalOptions&
   pipeline::PipelineSpec spec;
   spec.name = "demo";
   spec.state = globals.state.empty() ? pipeline::default_state_root() / spec.name : fs::path(globals.state);
-  postgres::SourceSpec source;
-  source.conninfo = conninfo;
-  source.slot = source.publication = "tailrace_demo";
-  spec.source = postgres_source(source);
-  duckdb::DuckdbSpec target;
-  target.path = spec.state / "demo.duckdb";
-  target.history = {"*.*"};
-  spec.sinks.push_back(duckdb_sink("mirror", target));
+  spec.source =
+      source_for_url({.url = conninfo, .tables = {}, .slot = "tailrace_demo", .publication = "tailrace_demo"});
+  spec.sinks.push_back(sink_for_target("mirror", (spec.state / "demo.duckdb").string(), true));
   return spec;
 }
 

@@ -12,7 +12,6 @@
 #include "cli/terminal.h"
 #include "pipeline/catalog.h"
 #include "pipeline/state_directory.h"
-#include "sources/postgres/spec.h"
 
 namespace tailrace::cli {
 namespace {
@@ -28,7 +27,7 @@ struct DropOptions {
 /// What a pipeline left behind, as its catalog remembers it.
 struct Remains {
   std::string name;
-  postgres::SourceSpec source;
+  SourceRequest source;
   std::vector<pipeline::SinkSetup> sinks;
 };
 
@@ -36,7 +35,7 @@ Remains read_remains(const pipeline::StatePaths& paths, const DropOptions& optio
   pipeline::Catalog catalog(paths.catalog(), pipeline::Catalog::Access::kRead);
   Remains remains;
   remains.name = catalog.text("name");
-  remains.source.conninfo = options.source.empty() ? catalog.text("source") : options.source;
+  remains.source.url = options.source.empty() ? catalog.text("source") : options.source;
   remains.source.slot = catalog.text("slot");
   remains.source.publication = catalog.text("publication");
   for (const pipeline::SinkRecord& record : catalog.sinks())
@@ -72,7 +71,7 @@ ExitCode drop(const DropOptions& options, const GlobalOptions& globals) {
   const Remains remains = read_remains(paths, options);
   const std::vector<std::string> lines = what_goes(remains, options, paths);
   ask_first(lines, globals);
-  if (options.slot || options.publication) postgres_source(remains.source).drop(options.slot, options.publication);
+  if (options.slot || options.publication) source_for_url(remains.source).drop(options.slot, options.publication);
   if (options.targets)
     for (const pipeline::SinkSetup& sink : remains.sinks) sink.remove();
   std::filesystem::remove_all(paths.root);

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "cli/registrations.h"
-#include "cli/registry.h"
 #include "config/schema.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/query.h"
@@ -96,8 +95,6 @@ void query_duckdb(const std::filesystem::path& path, const pipeline::QueryReques
   query.run({.sql = request.sql, .format = format_of(request.format), .as_of = moment_of(request.as_of)}, output);
 }
 
-}  // namespace
-
 pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given) {
   DuckdbSpec spec = given;
   spec.path = std::filesystem::absolute(spec.path).lexically_normal();
@@ -127,6 +124,15 @@ pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given
     std::filesystem::remove(path.string() + ".wal");
   };
   return setup;
+}
+
+}  // namespace
+
+pipeline::SinkSetup duckdb_file(const std::string& name, const std::string& path, bool history) {
+  DuckdbSpec spec;
+  spec.path = path;
+  if (history) spec.history = {"*.*"};
+  return duckdb_sink(name, spec);
 }
 
 pipeline::SinkKind duckdb_kind() {

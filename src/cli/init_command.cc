@@ -9,8 +9,9 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/registry.h"
 #include "cli/terminal.h"
-#include "sources/postgres/preflight.h"
+#include "sources/finding.h"
 
 namespace tailrace::cli {
 namespace {
@@ -51,17 +52,17 @@ std::string environment_name(std::string name) {
   return name + "_URL";
 }
 
-std::string table_lines(const postgres::PreflightReport& report) {
+std::string table_lines(const sources::SourceCheck& report) {
   std::string lines;
-  for (const postgres::SelectedTable& table : report.tables)
-    lines += fmt::format("      - {}{}\n", yaml_quoted(table.schema + "." + table.name),
+  for (const sources::SourceTable& table : report.tables)
+    lines += fmt::format("      - {}{}\n", yaml_quoted(table.name.first + "." + table.name.second),
                          table.has_identity ? ""
                                             : "   # no key: updates and deletes of it cannot be followed unless "
                                               "REPLICA IDENTITY FULL is set");
   return lines;
 }
 
-std::string pipeline_text(const std::string& name, const std::string& url, const postgres::PreflightReport& report) {
+std::string pipeline_text(const std::string& name, const std::string& url, const sources::SourceCheck& report) {
   return fmt::format(
       R"(# What this pipeline does: copies the tables once, then applies every change to {0}.duckdb, exactly once.
 # All settings with their defaults: tailrace docs config
@@ -102,13 +103,10 @@ void write_new_file(const std::filesystem::path& path, const std::string& text, 
 }
 
 ExitCode init(const InitOptions& options, const GlobalOptions& globals) {
-  postgres::SourceSpec spec;
-  spec.conninfo = options.source;
-  const postgres::PreflightReport report = postgres::check_source(spec, false);
+  const sources::SourceCheck report = source_for_url({.url = options.source}).check(false);
   if (report.tables.empty()) {
-    for (const postgres::Finding& finding : report.findings)
-      if (finding.severity == postgres::Severity::kError)
-        throw RefusedError(finding.code, finding.what, finding.remedy);
+    for (const sources::Finding& finding : report.findings)
+      if (finding.severity == sources::Severity::kError) throw RefusedError(finding.code, finding.what, finding.remedy);
     throw RefusedError("TR107", "the database has no table to follow", "name another database in the URI");
   }
   const std::string name = pipeline_name(report.database);

@@ -37,13 +37,13 @@ pipeline::PipelineSpec spec_of(const MirrorArguments& arguments, const GlobalOpt
   spec.name = arguments.name.empty() ? name_from_target(arguments.target) : arguments.name;
   spec.sinks.push_back(sink_for_target("mirror", arguments.target, arguments.history));
   pipeline::check_name(spec.name);
-  postgres::SourceSpec source;
-  source.conninfo = arguments.source;
+  SourceRequest source;
+  source.url = arguments.source;
   source.tables = arguments.tables;
   for (const std::string& pattern : arguments.exclude) source.tables.push_back("!" + pattern);
   source.slot = "tailrace_" + spec.name;
   source.publication = "tailrace_" + spec.name;
-  spec.source = postgres_source(source);
+  spec.source = source_for_url(source);
   spec.state =
       globals.state.empty() ? pipeline::default_state_root() / spec.name : std::filesystem::path(globals.state);
   return spec;

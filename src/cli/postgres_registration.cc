@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "cli/registrations.h"
-#include "cli/registry.h"
 #include "config/schema.h"
 #include "sources/postgres/postgres_source.h"
 #include "sources/postgres/preflight.h"
@@ -132,21 +131,22 @@ Object<PostgresDraft> postgres_object() {
   return source;
 }
 
-}  // namespace
-
+/// What the look has found, with a first line on the server itself.
 sources::SourceCheck source_check(const postgres::PreflightReport& report) {
-  sources::SourceCheck check;
+  sources::SourceCheck check{
+      .server_version = report.server_version, .database = report.database, .tables = {}, .findings = {}};
   if (!report.server_version.empty())
     check.findings.push_back({"", postgres::Severity::kNote, "source",
                               fmt::format("PostgreSQL {}, database {}, {} table{}", report.server_version,
                                           report.database, report.tables.size(), report.tables.size() == 1 ? "" : "s"),
                               ""});
   check.findings.insert(check.findings.end(), report.findings.begin(), report.findings.end());
-  for (const postgres::SelectedTable& table : report.tables) check.tables.emplace_back(table.schema, table.name);
+  for (const postgres::SelectedTable& table : report.tables)
+    check.tables.push_back({.name = {table.schema, table.name}, .has_identity = table.has_identity});
   return check;
 }
 
-pipeline::SourceSetup postgres_source(const SourceSpec& spec) {
+pipeline::SourceSetup setup_of(const SourceSpec& spec) {
   return {.kind = "postgres",
           .display = postgres::without_secrets(spec.conninfo),
           .slot = spec.slot,
@@ -156,6 +156,17 @@ pipeline::SourceSetup postgres_source(const SourceSpec& spec) {
           },
           .check = [spec](bool slot_is_ours) { return source_check(postgres::check_source(spec, slot_is_ours)); },
           .drop = [spec](bool slot, bool publication) { postgres::drop_at_source(spec, slot, publication); }};
+}
+
+}  // namespace
+
+pipeline::SourceSetup postgres_source(const SourceRequest& request) {
+  SourceSpec spec;
+  spec.conninfo = request.url;
+  spec.tables = request.tables;
+  spec.slot = request.slot;
+  spec.publication = request.publication;
+  return setup_of(spec);
 }
 
 pipeline::SourceKind postgres_kind() {
@@ -174,7 +185,7 @@ pipeline::SourceKind postgres_kind() {
             spec.snapshot = draft.snapshot.mode;
             spec.copy_readers = draft.snapshot.parallel;
             spec.connect_timeout = draft.connect_timeout;
-            return postgres_source(spec);
+            return setup_of(spec);
           }};
 }
 

@@ -2,24 +2,28 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "pipeline/pipeline_file.h"
 #include "pipeline/spec.h"
-#include "sinks/duckdb/spec.h"
-#include "sources/postgres/preflight.h"
-#include "sources/postgres/spec.h"
 
-/// The only place that knows which sources and targets there are.
+/// Which sources and targets there are; what each is made of only its registration knows.
 namespace tailrace::cli {
 
 /// All kinds a pipeline file may name.
 pipeline::Components components();
 
-/// For pipelines without a file.
-pipeline::SourceSetup postgres_source(const postgres::SourceSpec& spec);
-/// What a look at the source has found, with a first line on the server itself.
-sources::SourceCheck source_check(const postgres::PreflightReport& report);
-pipeline::SinkSetup duckdb_sink(const std::string& name, const duckdb::DuckdbSpec& spec);
+/// A source as a command names it, without a pipeline file.
+struct SourceRequest {
+  /// Holds secrets: never logged.
+  std::string url;
+  /// Patterns "schema.table" with `*` and `?`; `!` in front takes away; empty: every table.
+  std::vector<std::string> tables = {};
+  std::string slot = "tailrace";
+  std::string publication = "tailrace";
+};
+/// The source that a URL means: a PostgreSQL database, also as libpq's keywords. Connects to nothing.
+pipeline::SourceSetup source_for_url(const SourceRequest& request);
 /// The sink that TARGET means: a path ending in .duckdb. Throws BadConfigError TR212 for anything else.
 pipeline::SinkSetup sink_for_target(const std::string& name, const std::string& target, bool history);
 /// A sink as the catalog remembers it: good for asking, not for running.

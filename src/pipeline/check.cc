@@ -134,7 +134,7 @@ PipelineCheck check_pipeline(const PipelineSpec& spec) {
   if (spec.source.check) {
     sources::SourceCheck source = spec.source.check(known.slot_is_ours);
     check.findings = std::move(source.findings);
-    target.tables = std::move(source.tables);
+    for (sources::SourceTable& table : source.tables) target.tables.push_back(std::move(table.name));
   }
   check.findings.insert(check.findings.end(), state.begin(), state.end());
   for (const SinkSetup& sink : spec.sinks) check_sink(sink, target, known.running, check.findings);

@@ -24,10 +24,19 @@ struct Finding {
 /// Schema and name.
 using TableName = std::pair<std::string, std::string>;
 
+/// A table that would be followed.
+struct SourceTable {
+  TableName name;
+  /// Whether updates and deletes can be followed.
+  bool has_identity = true;
+};
+
 /// What a look at a source has found, without making anything there.
 struct SourceCheck {
-  /// The tables that would be followed.
-  std::vector<TableName> tables;
+  /// Empty when the source was not reached, as is `database`.
+  std::string server_version;
+  std::string database;
+  std::vector<SourceTable> tables;
   std::vector<Finding> findings;
 };
 
