@@ -37,15 +37,6 @@ const std::map<std::string, Canonical, std::less<>>& canonical_by_type() {
   return known;
 }
 
-std::string quoted(std::string_view name) {
-  std::string out = "\"";
-  for (const char c : name) {
-    if (c == '"') out.push_back('"');
-    out.push_back(c);
-  }
-  return out + "\"";
-}
-
 struct DigestQueries {
   std::string postgres;
   std::string duckdb;
@@ -63,13 +54,13 @@ DigestQueries digest_queries(Connection& source, const std::string& schema, cons
     const auto found = canonical_by_type().find(columns.at(i, 1));
     if (found == canonical_by_type().end())
       throw DefectError(fmt::format("type {} of {}.{} has no canonical text", columns.at(i, 1), schema, table));
-    const std::string name = quoted(columns.at(i, 0));
+    const std::string name = source.quoted_name(columns.at(i, 0));
     const char* between = i == 0 ? "" : " || '|' || ";
     postgres_row +=
         fmt::format("{}coalesce({}, '\\N')", between, fmt::format(fmt::runtime(found->second.postgres), name));
     duckdb_row += fmt::format("{}coalesce({}, '\\N')", between, fmt::format(fmt::runtime(found->second.duckdb), name));
   }
-  const std::string name = quoted(schema) + "." + quoted(table);
+  const std::string name = source.quoted_name(schema) + "." + source.quoted_name(table);
   return {fmt::format("SELECT count(*)::text, md5(coalesce(string_agg(line, chr(10) ORDER BY line COLLATE \"C\"), '')) "
                       "FROM (SELECT {} AS line FROM {}) rows",
                       postgres_row, name),

@@ -12,17 +12,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kHidden = "…";
 
-const char* name_of(ChangeKind kind) {
-  switch (kind) {
-    case ChangeKind::kInsert: return "insert";
-    case ChangeKind::kUpdate: return "update";
-    case ChangeKind::kDelete: return "delete";
-    case ChangeKind::kTruncate: return "truncate";
-    case ChangeKind::kMessage: return "message";
-  }
-  return "";
-}
-
 std::string dumped(const Json& line) { return line.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 /// Calls `use` with the name and field of each column that the tuple says something about.

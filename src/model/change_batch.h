@@ -15,6 +15,18 @@ namespace tailrace {
 
 enum class ChangeKind : std::uint8_t { kInsert, kUpdate, kDelete, kTruncate, kMessage };
 
+/// As dead letters and `journal cat` write it.
+constexpr const char* name_of(ChangeKind kind) {
+  switch (kind) {
+    case ChangeKind::kInsert: return "insert";
+    case ChangeKind::kUpdate: return "update";
+    case ChangeKind::kDelete: return "delete";
+    case ChangeKind::kTruncate: return "truncate";
+    case ChangeKind::kMessage: return "message";
+  }
+  return "";
+}
+
 /// What the old tuple of an update or delete holds: nothing, the identity's columns only (all others read 'n' and mean
 /// "not sent", never null), or the full row.
 enum class OldTuple : std::uint8_t { kNone, kKey, kFull };

@@ -7,17 +7,6 @@
 namespace tailrace::duckdb {
 namespace {
 
-const char* operation_name(ChangeKind kind) {
-  switch (kind) {
-    case ChangeKind::kInsert: return "insert";
-    case ChangeKind::kUpdate: return "update";
-    case ChangeKind::kDelete: return "delete";
-    case ChangeKind::kTruncate: return "truncate";
-    case ChangeKind::kMessage: return "message";
-  }
-  return "";
-}
-
 /// In what two versions of a relation differ, for people.
 std::string difference(const Relation& before, const Relation& after) {
   if (before.oid != after.oid) return "the table was made anew";
@@ -102,7 +91,7 @@ void TableBatch::refuse(const Change& change, const std::string& reason) {
   letter.xid = transaction.xid;
   letter.schema = table_.shape.relation->schema;
   letter.table = table_.shape.relation->name;
-  letter.operation = operation_name(change.kind);
+  letter.operation = name_of(change.kind);
   letter.reason = reason;
   ByteWriter row(letter.row);
   row.sized(change.old_row.bytes());
