@@ -155,6 +155,9 @@ pipeline::SourceSetup setup_of(const SourceSpec& spec) {
             return std::make_unique<RememberingSource>(spec, facts, log);
           },
           .check = [spec](bool slot_is_ours) { return source_check(postgres::check_source(spec, slot_is_ours)); },
+          .wanted = [tables = spec.tables](
+                        std::string_view schema,
+                        std::string_view table) { return postgres::table_matches(tables, schema, table); },
           .drop = [spec](bool slot, bool publication) { postgres::drop_at_source(spec, slot, publication); }};
 }
 

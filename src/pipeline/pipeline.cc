@@ -167,7 +167,10 @@ bool Pipeline::wait_prepared(std::stop_token stop) {
 }
 
 std::unique_ptr<sinks::Sink> Pipeline::make_sink(const SinkSetup& setup) {
-  return setup.make({.pipeline = spec_.name, .source_id = catalog_->source_id(), .memory = memory_.sink});
+  return setup.make({.pipeline = spec_.name,
+                     .source_id = catalog_->source_id(),
+                     .memory = memory_.sink,
+                     .wanted = spec_.source.wanted});
 }
 
 std::unique_ptr<sources::Copy> Pipeline::begin_copy(std::stop_token stop) {

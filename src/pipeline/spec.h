@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "model/transaction_log.h"
@@ -16,6 +17,9 @@
 #include "sources/source.h"
 
 namespace tailrace::pipeline {
+
+/// A rule of the configuration over tables.
+using TableRule = std::function<bool(std::string_view schema, std::string_view table)>;
 
 /// The source of a pipeline, ready to be made. Knows no target: the composition root fills it.
 struct SourceSetup {
@@ -28,6 +32,9 @@ struct SourceSetup {
   /// Looks whether the source can be followed; makes nothing. Null = nothing to tell. `slot_is_ours`: the state knows
   /// the slot, so that its existence is no obstacle.
   std::function<sources::SourceCheck(bool slot_is_ours)> check = {};
+  /// Whether the configuration wants a table; its changes may arrive all the same, where somebody else made the
+  /// publication. Null = all. Any thread.
+  TableRule wanted = {};
   /// Removes at the source what was made there for the pipeline.
   std::function<void(bool slot, bool publication)> drop = {};
 };
@@ -40,6 +47,8 @@ struct SinkRoom {
   /// What the sink and its libraries may use, in bytes.
   std::uint64_t memory = 0;
   unsigned threads = 2;
+  /// Changes of other tables are counted as filtered. Null = all are wanted.
+  TableRule wanted = {};
 };
 
 enum class QueryFormat { kTable, kCsv, kJson, kJsonLines, kParquet };

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +84,24 @@ def test_named_tables_only(mirror: Shop):
     assert mirror.process.wait(60) == Exit.DONE, mirror.process.err()
     names = rows(mirror.target, "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'public'")
     assert names == [("customers",)]
+
+
+def test_changes_of_tables_that_a_foreign_publication_sends_are_filtered(mirror: Shop, tmp_path: Path):
+    mirror.cluster.execute("CREATE PUBLICATION all_of_it FOR ALL TABLES", database=mirror.database)
+    pipeline = tmp_path / "shop.yaml"
+    pipeline.write_text(f"name: shop\nsource: {{postgres: {{url: '{mirror.cluster.url(mirror.database)}', "
+                        "tables: [public.customers], publication: {name: all_of_it, create: false}}}\n"
+                        f"sinks: {{shop: {{duckdb: {{path: '{mirror.target}'}}}}}}\n")
+    mirror.process = mirror.tailrace.start("run", pipeline, "--state", mirror.tailrace.state)
+    mirror.wait()
+    mirror.change()
+    mirror.wait()
+    status = mirror.tailrace.status()
+    assert status["problems"] == [] and status["sinks"][0]["rows_filtered"] > 0, status
+    mirror.stop()
+    assert rows(mirror.target, "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'public'") == [("customers",)]
+    customers = "SELECT id, name FROM public.customers ORDER BY id"
+    assert rows(mirror.target, customers) == mirror.cluster.query(customers, database=mirror.database)
 
 
 def test_status_says_what_scripts_read(mirror: Shop):

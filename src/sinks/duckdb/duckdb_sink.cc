@@ -127,13 +127,29 @@ void DuckdbSink::State::roll_back() noexcept {
   in_transaction_ = false;
 }
 
-Table& DuckdbSink::State::table_for(const Relation& relation, const Position& at) {
-  if (const auto found = by_oid_.find(relation.oid); found != by_oid_.end()) return *found->second;
+Table* DuckdbSink::State::table_for(const Relation& relation, const Position& at) {
+  const bool wanted = !spec_.wanted || spec_.wanted(relation.schema, relation.name);
+  const auto known = by_oid_.find(relation.oid);
   const auto named = tables_.find({relation.schema, relation.name});
-  if (named != tables_.end()) {
-    by_oid_[relation.oid] = named->second.get();
-    return *named->second;
+  Table* table = known != by_oid_.end() ? known->second : named != tables_.end() ? named->second.get() : nullptr;
+  if (!wanted) {
+    if (table != nullptr && !table->hold) hold_left_out(*table, at);
+    return nullptr;
   }
+  if (table != nullptr) {
+    by_oid_[relation.oid] = table;
+    return table;
+  }
+  return &hold_uncopied(relation, at);
+}
+
+void DuckdbSink::State::hold_left_out(Table& table, const Position& at) {
+  table.hold = std::make_unique<Hold>(
+      Hold{"TR618", "the pipeline's tables leave it out, so it stands still since " + at.commit_end.str(), at});
+  tables_on_disk_->write_hold(table, PgTime::now());
+}
+
+Table& DuckdbSink::State::hold_uncopied(const Relation& relation, const Position& at) {
   auto table = std::make_unique<Table>(shape_of(std::make_shared<Relation>(relation)));
   table->hold = std::make_unique<Hold>(Hold{"TR614", "the table appeared after the copy and was never copied", at});
   tables_on_disk_->write_table(*table);
@@ -172,16 +188,24 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch) {
     }
     if (change.relation != last_relation) {
       const Transaction& transaction = batch.transactions[change.transaction];
-      Table& table = table_for(*change.relation, transaction.position(change.ordinal));
-      TableBatch*& found = by_table[&table];
-      if (found == nullptr) {
-        touched.push_back(std::make_unique<TableBatch>(table, batch, spec_.on_unrepresentable, memory_.longest_row()));
-        found = touched.back().get();
-      }
       last_relation = change.relation;
-      last = found;
+      last = nullptr;
+      if (Table* table = table_for(*change.relation, transaction.position(change.ordinal))) {
+        TableBatch*& found = by_table[table];
+        if (found == nullptr) {
+          touched.push_back(
+              std::make_unique<TableBatch>(*table, batch, spec_.on_unrepresentable, memory_.longest_row()));
+          found = touched.back().get();
+        }
+        last = found;
+      }
     }
-    last->add(change);
+    if (last != nullptr) {
+      last->add(change);
+    } else {
+      ++counters_.received;
+      ++counters_.filtered;
+    }
   }
   for (const auto& table : touched) {
     TableWriter(*connection_, *table).write();

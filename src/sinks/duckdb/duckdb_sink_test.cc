@@ -396,6 +396,45 @@ TEST(DuckdbSink, RefusesTheFileOfAnotherPipelineAndANewerFormat) {
   }
 }
 
+TEST(DuckdbSink, ChangesOfTablesThatNobodyWantsAreFiltered) {
+  DuckdbSpec spec;
+  spec.wanted = [](std::string_view, std::string_view name) { return name == "items"; };
+  Target target(spec);
+  const auto t = items();
+  const auto other = table("other", {{"id", 20, -1, 1}}, ReplicaIdentity::kDefault, 20000);
+  target.copy({{t, {}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().insert(other, {"1"}).insert(t, {"1", "a", "x"}).insert(other, {"2"});
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x"));
+  EXPECT_EQ(target.sink().counters().received, 3u);
+  EXPECT_EQ(target.sink().counters().filtered, 2u);
+  EXPECT_THAT(target.sink().problems(), IsEmpty());
+}
+
+TEST(DuckdbSink, ATableThatWasLeftOutForAWhileStaysHeld) {
+  DuckdbSpec spec;
+  bool wanted = true;
+  spec.wanted = [&wanted](std::string_view, std::string_view) { return wanted; };
+  Target target(spec);
+  const auto t = items();
+  target.copy({{t, {{"1", "a", "x"}}}});
+  Clock clock;
+  for (const bool now : {false, true}) {
+    wanted = now;
+    target.open();
+    Batch batch(clock);
+    batch.begin().update(t, {"1", now ? "c" : "b", "x"});
+    target.apply(batch);
+    EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x"));
+    ASSERT_EQ(target.sink().problems().size(), 1u);
+    EXPECT_EQ(target.sink().problems().front().code, "TR618");
+  }
+  EXPECT_EQ(target.sink().counters().filtered, 1u);
+  EXPECT_EQ(target.sink().counters().held, 1u);
+}
+
 TEST(DuckdbSink, AnUnfinishedCopyIsEmptiedBeforeTheNext) {
   Target target;
   const auto t = items();

@@ -87,7 +87,11 @@ class DuckdbSink::State {
   void record(TableBatch& batch);
   void hold_suspect(Table& table, const Position& at, const std::string& reason);
   std::uint64_t put_completed(Table& table, const FencedRows& read);
-  Table& table_for(const Relation& relation, const Position& at);
+  /// Null for a table that the pipeline does not want.
+  Table* table_for(const Relation& relation, const Position& at);
+  /// A table that was copied and is not wanted any more misses changes from here on.
+  void hold_left_out(Table& table, const Position& at);
+  Table& hold_uncopied(const Relation& relation, const Position& at);
   Table& adopt(std::unique_ptr<Table> table);
   TableShape shape_of(const RelationPtr& relation) const;
   /// What DuckDB calls the file: its name without the ending.

@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -26,6 +28,8 @@ struct DuckdbSpec {
   /// Whose target this is; a file of another pipeline or source is refused.
   std::string pipeline;
   std::string source_id;
+  /// Whether the pipeline wants a table; changes of others are filtered. Null: all.
+  std::function<bool(std::string_view schema, std::string_view table)> wanted;
   /// Tables that also get `<table>__history`: "schema.table" with `*` for any run of characters, "!" in front takes
   /// away again; later patterns win. Empty: none.
   std::vector<std::string> history;
