@@ -98,7 +98,7 @@ class Cluster:
         if self._identity:
             os.chown(self.directory, self._identity["user"], self._identity["group"])
         self._run(str(self.binaries / "initdb"), "-D", str(self.data), "--wal-segsize=1", "-U", SUPERUSER,
-                  "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
+                  "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         self.configure(settings)
         access = ("local all all trust\n"
                   "host all guarded 127.0.0.1/32 scram-sha-256\n"

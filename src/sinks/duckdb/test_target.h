@@ -173,10 +173,8 @@ class Batch {
 class Target {
  public:
   explicit Target(DuckdbSpec spec = {}) : spec_(std::move(spec)) {
-    static int number = 0;
-    directory_ = std::filesystem::temp_directory_path() /
-                 ("tailrace-duckdb-" + std::to_string(::getpid()) + "-" + std::to_string(++number));
-    std::filesystem::create_directories(directory_);
+    std::string pattern = (std::filesystem::temp_directory_path() / "tailrace-duckdb-XXXXXX").string();
+    directory_ = ::mkdtemp(pattern.data());
     spec_.path = directory_ / "target.duckdb";
     if (spec_.pipeline.empty()) spec_.pipeline = "test";
     spec_.source_id = "source";

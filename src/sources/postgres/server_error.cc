@@ -34,7 +34,8 @@ bool one_of(std::string_view value, std::initializer_list<std::string_view> list
 }
 
 [[noreturn]] void throw_rights(const std::string& what, std::string_view message) {
-  if (contains(message, "replication") || contains(message, "REPLICATION"))
+  // "WAL sender": from version 16 on.
+  if (contains(message, "replication") || contains(message, "REPLICATION") || contains(message, "WAL sender"))
     throw RefusedError("TR105", what, "ALTER ROLE <role> REPLICATION;");
   throw RefusedError("TR106", what, "GRANT SELECT ON <table> TO <role>; (own the tables to create a publication)");
 }
