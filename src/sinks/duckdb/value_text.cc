@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 namespace tailrace::duckdb {
 namespace {
@@ -18,8 +19,9 @@ bool is_digit(char c) { return static_cast<unsigned char>(c - '0') < 10; }
 constexpr std::array<std::int8_t, 256> kHexDigits = [] {
   std::array<std::int8_t, 256> values{};
   values.fill(-1);
-  for (int n = 0; n < 10; ++n) values[static_cast<std::size_t>('0' + n)] = static_cast<std::int8_t>(n);
-  for (int n = 10; n < 16; ++n) values[static_cast<std::size_t>('a' + n - 10)] = static_cast<std::int8_t>(n);
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (std::size_t n = 0; n < kDigits.size(); ++n)
+    values[static_cast<unsigned char>(kDigits[n])] = static_cast<std::int8_t>(n);
   return values;
 }();
 
