@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/time.h"
 #include "cli/progress.h"
 #include "cli/stop_signals.h"
 #include "cli/terminal.h"
@@ -25,7 +26,8 @@ using pipeline::Pipeline;
 using pipeline::PipelineSpec;
 using pipeline::PipelineStatus;
 
-constexpr std::chrono::milliseconds kLook{100};
+constexpr std::chrono::milliseconds kShow{100};
+constexpr std::chrono::milliseconds kLook{10};
 
 /// One pipeline, the thread that runs it, and its control socket.
 class Running {
@@ -141,8 +143,12 @@ std::optional<std::vector<PipelineSpec>> run_once(std::vector<PipelineSpec> spec
   Progress progress(globals);
   bool told_stopping = false;
   std::optional<std::vector<PipelineSpec>> next;
+  auto next_show = SteadyClock::now();
   while (std::any_of(running.begin(), running.end(), [](const Running& one) { return !one.ended(); })) {
-    show(running, progress);
+    if (SteadyClock::now() >= next_show) {
+      show(running, progress);
+      next_show = SteadyClock::now() + kShow;
+    }
     if (signals.token().stop_requested() && !std::exchange(told_stopping, true)) {
       progress.say("stopping: draining what is in flight. Again to leave at once.");
     }

@@ -15,6 +15,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTick{100};
+/// How late it is seen that everything wanted has arrived.
+constexpr milliseconds kLookForEnd{5};
 constexpr milliseconds kRetentionEvery{1000};
 constexpr milliseconds kRememberEvery{5000};
 constexpr milliseconds kPrepareRetry{2000};
@@ -203,14 +205,19 @@ void Pipeline::sink_moved() {
 }
 
 void Pipeline::look_after(std::stop_token stop, const std::function<void()>& tick) {
+  auto next_tick = SteadyClock::now();
   while (!stop.stop_requested()) {
-    tick();
-    keep_house();
+    const bool ticks = SteadyClock::now() >= next_tick;
+    if (ticks) {
+      tick();
+      keep_house();
+      next_tick = SteadyClock::now() + kTick;
+    }
     if (sinks_ended()) return;
-    if (options_.until_caught_up && caught_up()) return;
+    if (options_.until_caught_up && (target_ || ticks) && caught_up()) return;
     std::unique_lock lock(mutex_);
     if (source_ended_) return;
-    changed_.wait_for(lock, stop, kTick, [this] { return source_ended_; });
+    changed_.wait_for(lock, stop, target_ ? kLookForEnd : kTick, [this] { return source_ended_; });
   }
 }
 
