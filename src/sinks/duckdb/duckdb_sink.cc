@@ -128,11 +128,13 @@ void DuckdbSink::State::roll_back() noexcept {
 }
 
 Table* DuckdbSink::State::table_for(const Relation& relation, const Position& at) {
-  const bool wanted = !spec_.wanted || spec_.wanted(relation.schema, relation.name);
   const auto known = by_oid_.find(relation.oid);
-  const auto named = tables_.find({relation.schema, relation.name});
-  Table* table = known != by_oid_.end() ? known->second : named != tables_.end() ? named->second.get() : nullptr;
-  if (!wanted) {
+  Table* table = known != by_oid_.end() ? known->second : nullptr;
+  if (table == nullptr) {
+    const auto named = tables_.find({relation.schema, relation.name});
+    if (named != tables_.end()) table = named->second.get();
+  }
+  if (spec_.wanted && !spec_.wanted(relation.schema, relation.name)) {
     if (table != nullptr && !table->hold) hold_left_out(*table, at);
     return nullptr;
   }
@@ -178,6 +180,8 @@ void DuckdbSink::State::apply(const ChangeBatch& batch) {
 void DuckdbSink::State::write_batch(const ChangeBatch& batch) {
   std::vector<std::unique_ptr<TableBatch>> touched;
   std::unordered_map<Table*, TableBatch*> by_table;
+  // Each relation of a batch is looked up and asked for once, however often tables take turns; null: left out.
+  std::unordered_map<const Relation*, TableBatch*> by_relation;
   const Relation* last_relation = nullptr;
   TableBatch* last = nullptr;
   for (const Change& change : batch.changes) {
@@ -187,18 +191,21 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch) {
       continue;
     }
     if (change.relation != last_relation) {
-      const Transaction& transaction = batch.transactions[change.transaction];
       last_relation = change.relation;
-      last = nullptr;
-      if (Table* table = table_for(*change.relation, transaction.position(change.ordinal))) {
-        TableBatch*& found = by_table[table];
-        if (found == nullptr) {
-          touched.push_back(
-              std::make_unique<TableBatch>(*table, batch, spec_.on_unrepresentable, memory_.longest_row()));
-          found = touched.back().get();
+      const auto [place, is_new] = by_relation.try_emplace(change.relation, nullptr);
+      if (is_new) {
+        const Transaction& transaction = batch.transactions[change.transaction];
+        if (Table* table = table_for(*change.relation, transaction.position(change.ordinal))) {
+          TableBatch*& found = by_table[table];
+          if (found == nullptr) {
+            touched.push_back(
+                std::make_unique<TableBatch>(*table, batch, spec_.on_unrepresentable, memory_.longest_row()));
+            found = touched.back().get();
+          }
+          place->second = found;
         }
-        last = found;
       }
+      last = place->second;
     }
     if (last != nullptr) {
       last->add(change);
