@@ -29,6 +29,7 @@ struct Remains {
   std::string name;
   SourceRequest source;
   std::vector<pipeline::SinkSetup> sinks;
+  std::uint64_t dead_letters = 0;
 };
 
 Remains read_remains(const pipeline::StatePaths& paths, const DropOptions& options) {
@@ -38,14 +39,18 @@ Remains read_remains(const pipeline::StatePaths& paths, const DropOptions& optio
   remains.source.url = options.source.empty() ? catalog.text("source") : options.source;
   remains.source.slot = catalog.text("slot");
   remains.source.publication = catalog.text("publication");
-  for (const pipeline::SinkRecord& record : catalog.sinks())
-    remains.sinks.push_back(recorded_sink(record.kind, record.name, record.display));
+  for (const pipeline::SinkRecord& record : catalog.sinks()) {
+    remains.dead_letters += record.dead_letters;
+    // A target that was taken out of the pipeline is not the pipeline's to remove.
+    if (record.attached) remains.sinks.push_back(recorded_sink(record.kind, record.name, record.display));
+  }
   return remains;
 }
 
 std::vector<std::string> what_goes(const Remains& remains, const DropOptions& options,
                                    const pipeline::StatePaths& paths) {
   std::vector<std::string> lines = {"state directory " + paths.root.string()};
+  if (remains.dead_letters > 0) lines.back() += fmt::format(" with {} dead letters", remains.dead_letters);
   if (options.slot) lines.push_back("slot " + remains.source.slot);
   if (options.publication) lines.push_back("publication " + remains.source.publication);
   for (const pipeline::SinkSetup& sink : remains.sinks)

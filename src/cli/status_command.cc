@@ -29,6 +29,7 @@ Json stopped_status(const pipeline::StatePaths& paths) {
   status["state"] = "stopped";
   Json sinks = Json::array();
   for (const pipeline::SinkRecord& record : catalog.sinks()) {
+    if (!record.attached) continue;
     pipeline::PipelineStatus one;
     one.sinks.push_back({.name = record.name, .kind = record.kind, .display = record.display, .state = "stopped"});
     one.sinks.back().counters = record.counters;

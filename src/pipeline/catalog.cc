@@ -32,6 +32,30 @@ CREATE TABLE dead_letter(sink TEXT NOT NULL, epoch INTEGER NOT NULL, commit_end 
 sqlite3_int64 signed_of(std::uint64_t value) { return static_cast<sqlite3_int64>(value); }
 std::uint64_t unsigned_of(sqlite3_int64 value) { return static_cast<std::uint64_t>(value); }
 
+bool has_something(const SinkRecord& sink) { return sink.cursor || sink.dead_letters > 0; }
+
+/// Known targets that have another name now: from, to.
+std::vector<std::pair<std::string, std::string>> renamed_sinks(std::vector<SinkRecord> known,
+                                                               const std::vector<SinkRecord>& named) {
+  std::erase_if(known, [](const SinkRecord& sink) { return !has_something(sink); });
+  std::vector<std::pair<std::string, std::string>> renamed;
+  for (const SinkRecord& sink : named) {
+    const auto target = std::ranges::find_if(known, [&sink](const SinkRecord& record) {
+      return record.kind == sink.kind && record.display == sink.display;
+    });
+    if (target == known.end() || target->name == sink.name) continue;
+    if (std::ranges::find(known, sink.name, &SinkRecord::name) != known.end()) {
+      throw BadConfigError(
+          "TR520",
+          fmt::format("sink `{}` now writes {}, whose cursor and dead letters are those of sink `{}`", sink.name,
+                      sink.display, target->name),
+          fmt::format("name that target `{0}` as before, or give it a name that no sink had", target->name));
+    }
+    renamed.emplace_back(target->name, sink.name);
+  }
+  return renamed;
+}
+
 }  // namespace
 
 /// One statement with its parameters. Lives for one call, under the catalog's mutex.
@@ -150,6 +174,17 @@ void Catalog::execute(const char* sql) {
   if (sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail("run");
 }
 
+void Catalog::change(const std::function<void()>& change) {
+  execute("BEGIN IMMEDIATE");
+  try {
+    change();
+    execute("COMMIT");
+  } catch (const Error&) {
+    sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+    throw;
+  }
+}
+
 void Catalog::fail(const char* doing) const {
   const int code = sqlite3_errcode(db_);
   const std::string what =
@@ -217,10 +252,16 @@ void Catalog::record_sink(const SinkRecord& record) {
 
 std::vector<SinkRecord> Catalog::sinks() {
   const std::lock_guard lock(mutex_);
+  return read_sinks();
+}
+
+std::vector<SinkRecord> Catalog::read_sinks() {
   Statement statement(*this,
                       "SELECT name, kind, display, has_cursor, epoch, commit_end, ordinal, seq, commit_time, received, "
                       "applied, filtered, dead_lettered, held, "
-                      "(SELECT count(*) FROM dead_letter d WHERE d.sink = name) FROM sink ORDER BY name");
+                      "(SELECT count(*) FROM dead_letter d WHERE d.sink = sink.name), "
+                      "coalesce((SELECT sink.name IN (SELECT j.value FROM json_each(t.value) j) FROM text t "
+                      "WHERE t.key = 'sinks'), 1) FROM sink ORDER BY name");
   std::vector<SinkRecord> records;
   while (statement.step()) {
     SinkRecord record{.name = statement.text(0), .kind = statement.text(1), .display = statement.text(2)};
@@ -231,25 +272,49 @@ std::vector<SinkRecord> Catalog::sinks() {
     record.counters = {statement.number(9), statement.number(10), statement.number(11), statement.number(12),
                        statement.number(13)};
     record.dead_letters = statement.number(14);
+    record.attached = statement.number(15) != 0;
     records.push_back(std::move(record));
   }
   return records;
 }
 
-void Catalog::keep_sinks(const std::vector<std::string>& names) {
-  for (const SinkRecord& record : sinks()) {
-    if (std::find(names.begin(), names.end(), record.name) != names.end()) continue;
-    const std::lock_guard lock(mutex_);
-    Statement(*this, "DELETE FROM dead_letter WHERE sink = ?").bind(record.name).run();
-    Statement(*this, "DELETE FROM sink WHERE name = ?").bind(record.name).run();
-  }
+SinkChanges Catalog::attach_sinks(const std::vector<SinkRecord>& named) {
+  const std::lock_guard lock(mutex_);
+  SinkChanges changes;
+  change([&] {
+    changes.renamed = renamed_sinks(read_sinks(), named);
+    for (const auto& [from, to] : changes.renamed) {
+      Statement(*this, "DELETE FROM sink WHERE name = ?").bind(to).run();
+      Statement(*this, "UPDATE sink SET name = ? WHERE name = ?").bind(to).bind(from).run();
+      Statement(*this, "UPDATE dead_letter SET sink = ? WHERE sink = ?").bind(to).bind(from).run();
+    }
+    nlohmann::json names = nlohmann::json::array();
+    for (const SinkRecord& sink : named) {
+      names.push_back(sink.name);
+      // Letters come before the first cursor, and need a sink to be found by.
+      Statement(*this, "INSERT OR IGNORE INTO sink VALUES (?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)")
+          .bind(sink.name)
+          .bind(sink.kind)
+          .bind(sink.display)
+          .run();
+    }
+    Statement(*this, "INSERT OR REPLACE INTO text VALUES ('sinks', ?)").bind(names.dump()).run();
+    for (SinkRecord& sink : read_sinks()) {
+      if (sink.attached) continue;
+      if (has_something(sink)) {
+        changes.detached.push_back(std::move(sink));
+      } else {
+        Statement(*this, "DELETE FROM sink WHERE name = ?").bind(sink.name).run();
+      }
+    }
+  });
+  return changes;
 }
 
 void Catalog::store_letters(const std::string& sink, const std::vector<sinks::DeadLetter>& letters) {
   if (letters.empty()) return;
   const std::lock_guard lock(mutex_);
-  execute("BEGIN IMMEDIATE");
-  try {
+  change([&] {
     Statement statement(*this, "INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
     for (const sinks::DeadLetter& letter : letters) {
       statement.bind(sink)
@@ -263,11 +328,7 @@ void Catalog::store_letters(const std::string& sink, const std::vector<sinks::De
           .bind_blob(letter.row)
           .run();
     }
-    execute("COMMIT");
-  } catch (const Error&) {
-    sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
-    throw;
-  }
+  });
 }
 
 void Catalog::remove_letters_above(const std::string& sink, const std::optional<Cursor>& cursor,

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/change_batch.h"
@@ -26,6 +28,16 @@ struct SinkRecord {
   std::optional<Cursor> cursor = {};
   sinks::Counters counters = {};
   std::uint64_t dead_letters = 0;
+  /// Whether the configuration still names it.
+  bool attached = true;
+};
+
+/// What attach_sinks() found to be different from the last start.
+struct SinkChanges {
+  /// From, to.
+  std::vector<std::pair<std::string, std::string>> renamed;
+  /// Sinks that are named no more, and of which a cursor or letters are kept.
+  std::vector<SinkRecord> detached;
 };
 
 /// The small state of a pipeline: what the source remembers, how far sinks were last seen, dead letters, and the last
@@ -53,8 +65,11 @@ class Catalog : public FactStore {
   /// Remembers how far a sink is; a mirror of what stands in the target, allowed to lag behind.
   void record_sink(const SinkRecord& record);
   std::vector<SinkRecord> sinks();
-  /// Forgets sinks that are not named, with their letters.
-  void keep_sinks(const std::vector<std::string>& names);
+  /// Says which sinks the pipeline has from now on (name, kind and display count). Another name for a known target
+  /// takes cursor and letters along. Sinks that are not named are detached: their cursor and letters stay, and come
+  /// back with the name; they are forgotten only where there is neither. Throws BadConfigError TR520 when a name is
+  /// given to the target of another sink while it stands for a target of its own.
+  SinkChanges attach_sinks(const std::vector<SinkRecord>& named);
 
   /// Durable on return; a letter of the same sink, position and table is replaced.
   void store_letters(const std::string& sink, const std::vector<sinks::DeadLetter>& letters);
@@ -68,6 +83,9 @@ class Catalog : public FactStore {
  private:
   class Statement;
 
+  std::vector<SinkRecord> read_sinks();
+  /// All or nothing. REQUIRES: mutex_ is held.
+  void change(const std::function<void()>& change);
   void execute(const char* sql);
   void prepare_schema(Access access);
   [[noreturn]] void fail(const char* doing) const;

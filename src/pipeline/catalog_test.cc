@@ -86,15 +86,59 @@ TEST(Catalog, WithoutACursorOnlyLettersOfCopiedTablesStay) {
   EXPECT_EQ(catalog.letters("a")[0].table, "done");
 }
 
-TEST(Catalog, SinksThatAreGoneAreForgottenWithTheirLetters) {
+SinkRecord sink_called(const std::string& name, const std::string& display) {
+  return {.name = name, .kind = "k", .display = display};
+}
+
+TEST(Catalog, ASinkThatIsNamedNoMoreKeepsItsLettersAndComesBackWithThem) {
   const TemporaryDirectory directory;
   Catalog catalog(directory.path() / "catalog.sqlite", Catalog::Access::kWrite);
-  catalog.record_sink({.name = "a", .kind = "k", .display = "d"});
-  catalog.record_sink({.name = "b", .kind = "k", .display = "d"});
-  catalog.store_letters("a", {letter_at(10, 0)});
-  catalog.keep_sinks({"b"});
-  EXPECT_EQ(catalog.sinks().size(), 1U);
-  EXPECT_EQ(catalog.count_letters("a"), 0U);
+  catalog.attach_sinks({sink_called("a", "1"), sink_called("b", "2"), sink_called("c", "3")});
+  SinkRecord a = sink_called("a", "1");
+  a.cursor = cursor_at(70, 2);
+  catalog.record_sink(a);
+  catalog.store_letters("b", {letter_at(10, 0)});
+  const SinkChanges changes = catalog.attach_sinks({});
+  ASSERT_EQ(changes.detached.size(), 2U) << "only what has neither cursor nor letters is forgotten";
+  EXPECT_EQ(changes.detached[0].cursor, a.cursor);
+  EXPECT_EQ(changes.detached[1].dead_letters, 1U);
+  EXPECT_EQ(catalog.count_letters("b"), 1U);
+  ASSERT_EQ(catalog.sinks().size(), 2U);
+  EXPECT_FALSE(catalog.sinks()[0].attached);
+  EXPECT_TRUE(catalog.attach_sinks({sink_called("a", "1"), sink_called("b", "2")}).detached.empty());
+  EXPECT_TRUE(catalog.sinks()[1].attached);
+  EXPECT_EQ(catalog.sinks()[0].cursor, a.cursor);
+  EXPECT_EQ(catalog.count_letters("b"), 1U);
+}
+
+TEST(Catalog, AnotherNameForATargetTakesCursorAndLettersAlong) {
+  const TemporaryDirectory directory;
+  Catalog catalog(directory.path() / "catalog.sqlite", Catalog::Access::kWrite);
+  SinkRecord old = sink_called("old", "1");
+  old.cursor = cursor_at(70, 2);
+  catalog.record_sink(old);
+  catalog.store_letters("old", {letter_at(10, 0)});
+  const SinkChanges changes = catalog.attach_sinks({sink_called("new", "1")});
+  EXPECT_EQ(changes.renamed, (std::vector<std::pair<std::string, std::string>>{{"old", "new"}}));
+  EXPECT_TRUE(changes.detached.empty());
+  EXPECT_EQ(catalog.count_letters("new"), 1U);
+  EXPECT_EQ(catalog.count_letters("old"), 0U);
+  ASSERT_EQ(catalog.sinks().size(), 1U);
+  EXPECT_EQ(catalog.sinks()[0].cursor, old.cursor);
+}
+
+TEST(Catalog, TargetsThatChangeHandsAreRefusedAndNothingIsTouched) {
+  const TemporaryDirectory directory;
+  Catalog catalog(directory.path() / "catalog.sqlite", Catalog::Access::kWrite);
+  for (const auto& [name, target] : {std::pair("a", "1"), std::pair("b", "2")}) {
+    catalog.record_sink(sink_called(name, target));
+    catalog.store_letters(name, {letter_at(10, 0)});
+  }
+  EXPECT_EQ(code_of([&] { catalog.attach_sinks({sink_called("a", "2"), sink_called("b", "1")}); }), "TR520");
+  EXPECT_EQ(code_of([&] { catalog.attach_sinks({sink_called("a", "2")}); }), "TR520");
+  EXPECT_EQ(catalog.sinks().size(), 2U);
+  EXPECT_EQ(catalog.count_letters("a"), 1U);
+  EXPECT_EQ(catalog.count_letters("b"), 1U);
 }
 
 TEST(Catalog, StateOfANewerVersionIsRefused) {

@@ -33,9 +33,7 @@ Pipeline::Pipeline(PipelineSpec spec, const RunOptions& options)
       memory_(split_memory(spec_.memory, spec_.sinks.size())),
       directory_(spec_.state),
       catalog_(std::make_unique<Catalog>(directory_.paths().catalog(), Catalog::Access::kWrite)) {
-  std::vector<std::string> names;
-  for (const SinkSetup& sink : spec_.sinks) names.push_back(sink.name);
-  catalog_->keep_sinks(names);
+  attach_sinks();
   catalog_->set_text("name", spec_.name);
   catalog_->set_text("source", spec_.source.display);
   catalog_->set_text("slot", spec_.source.slot);
@@ -71,6 +69,23 @@ Pipeline::Pipeline(PipelineSpec spec, const RunOptions& options)
     runners_.push_back(std::make_unique<SinkRunner>(sink, host, *journal_, *catalog_, runner));
   }
   last_retention_ = last_remembered_ = source_caught_up_at_ = SteadyClock::now();
+}
+
+void Pipeline::attach_sinks() {
+  std::vector<SinkRecord> named;
+  for (const SinkSetup& sink : spec_.sinks)
+    named.push_back({.name = sink.name, .kind = sink.kind, .display = sink.display});
+  const SinkChanges changes = catalog_->attach_sinks(named);
+  for (const auto& [from, to] : changes.renamed)
+    log::info("sink.renamed", "{} is called {} now; its cursor and dead letters go with it", from, to);
+  for (const SinkRecord& sink : changes.detached) {
+    detached_.push_back({"TR521",
+                         fmt::format("{} ({}) is no longer a sink of this pipeline; {} dead letters of it are kept",
+                                     sink.name, sink.display, sink.dead_letters),
+                         "name it again to go on with it while the log reaches back to it; `tailrace drop` forgets it "
+                         "with the pipeline"});
+    log::warn("sink.detached", "{}", detached_.back().what);
+  }
 }
 
 void Pipeline::check_targets() const {
@@ -372,6 +387,7 @@ PipelineStatus Pipeline::status() const {
   }
   const auto total = static_cast<double>(status.snapshot.tables_total);
   status.snapshot.percent = status.snapshot.tables_total == 0 ? 100 : 100 * share / total;
+  status.problems.insert(status.problems.end(), detached_.begin(), detached_.end());
   for (const sources::SourceProblem& problem : status.source.problems) {
     status.problems.push_back({problem.code, problem.what, problem.remedy});
   }

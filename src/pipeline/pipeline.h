@@ -70,6 +70,7 @@ class Pipeline final : private RunnerHost {
   Lsn log_begins() const override;
   void sink_moved() override;
 
+  void attach_sinks();
   /// Before anything is made at the source: a target that cannot be used is better known first.
   void check_targets() const;
   void run_source(std::stop_token stop);
@@ -92,6 +93,8 @@ class Pipeline final : private RunnerHost {
   const RunOptions options_;
   const MemorySplit memory_;
   StateDirectory directory_;
+  /// Sinks that the configuration no longer names.
+  std::vector<Problem> detached_;
 
   // Synchronise themselves.
   std::unique_ptr<Catalog> catalog_;

@@ -54,6 +54,32 @@ def test_a_changed_file_is_taken_up_and_a_wrong_one_is_not(mirror: Shop):
     assert rows(second, count) == rows(mirror.target, count)
 
 
+def test_dead_letters_outlive_the_name_of_their_sink(mirror: Shop, tmp_path):
+    mirror.cluster.execute("CREATE TABLE measures (id int PRIMARY KEY, n numeric(5,2))",
+                           "INSERT INTO measures VALUES (1, 'NaN')", database=mirror.database)
+    file = tmp_path / "shop.yaml"
+
+    def run_with(sinks: str) -> dict:
+        file.write_text(PIPELINE.format(url=mirror.cluster.url(mirror.database), sinks=sinks))
+        process = mirror.tailrace.start("run", file, "--state", mirror.tailrace.state, "--until-caught-up")
+        assert process.wait(120) == Exit.DONE, process.err()
+        return mirror.tailrace.status()
+
+    def letters(status: dict) -> dict[str, int]:
+        return {sink["name"]: sink["dead_letters"] for sink in status["sinks"]}
+
+    assert letters(run_with(f"{{warehouse: {{duckdb: {{path: {mirror.target}}}}}}}")) == {"warehouse": 1}
+    house = f"house: {{duckdb: {{path: {mirror.target}}}}}"
+    assert letters(run_with(f"{{{house}}}")) == {"house": 1}
+    other = f"other: {{duckdb: {{path: {tmp_path / 'other.duckdb'}}}}}"
+    without = run_with(f"{{{other}}}")
+    assert letters(without) == {"other": 1}
+    assert [problem["code"] for problem in without["problems"] if "house" in problem["what"]] == ["TR521"]
+    again = run_with(f"{{{house}, {other}}}")
+    assert letters(again) == {"house": 1, "other": 1}
+    assert "TR521" not in {problem["code"] for problem in again["problems"]}
+
+
 def test_without_a_file_it_ends_well(mirror: Shop):
     mirror.start()
     mirror.wait()
