@@ -31,7 +31,7 @@ struct DuckdbDraft {
 
 Object<DuckdbDraft> history_object() {
   Object<DuckdbDraft> history("Tables that also keep every version of their rows.");
-  history.texts("tables", &DuckdbDraft::history, "Patterns `schema.table`.")
+  history.texts("tables", &DuckdbDraft::history, "Patterns `schema.table` (`tailrace docs table-patterns`).")
       .truth("intermediate", &DuckdbDraft::intermediate,
              "Keep versions that began and ended inside one transaction of the source.");
   return history;

@@ -70,7 +70,7 @@ name: {0}
 source:
   postgres:
     url: {1}
-    # Patterns "schema.table"; a leading ! takes away again. [public.*] would take new tables along, too.
+    # Patterns (tailrace docs table-patterns). ["public.*"] would take new tables along, too.
     tables:
 {2}    # Made when missing; `tailrace drop {0} --slot --publication` removes them.
     slot: tailrace_{0}

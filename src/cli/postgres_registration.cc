@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/table_patterns.h"
 #include "cli/registrations.h"
 #include "config/schema.h"
 #include "sources/postgres/postgres_source.h"
@@ -123,7 +124,7 @@ Object<PostgresDraft> postgres_object() {
       .text("url", &PostgresDraft::url, "URI or keywords, with all of libpq's options.", Need::kRequired,
             Privacy::kSecret)
       .texts("tables", &PostgresDraft::tables,
-             "Patterns `schema.table` with * and ?; `!` in front takes away; default: every table.")
+             "Patterns `schema.table` (`tailrace docs table-patterns`); default: every table.")
       .text("slot", &PostgresDraft::slot, "Replication slot; default `tailrace_NAME`.")
       .object("publication", &PostgresDraft::publication, publication)
       .object("snapshot", &PostgresDraft::snapshot, snapshot)
@@ -155,9 +156,8 @@ pipeline::SourceSetup setup_of(const SourceSpec& spec) {
             return std::make_unique<RememberingSource>(spec, facts, log);
           },
           .check = [spec](bool slot_is_ours) { return source_check(postgres::check_source(spec, slot_is_ours)); },
-          .wanted = [tables = spec.tables](
-                        std::string_view schema,
-                        std::string_view table) { return postgres::table_matches(tables, schema, table); },
+          .wanted = [patterns = TablePatterns(spec.tables)](
+                        std::string_view schema, std::string_view table) { return patterns.match(schema, table); },
           .drop = [spec](bool slot, bool publication) { postgres::drop_at_source(spec, slot, publication); }};
 }
 

@@ -17,7 +17,7 @@ pipeline::Components components();
 struct SourceRequest {
   /// Holds secrets: never logged.
   std::string url;
-  /// Patterns "schema.table" with `*` and `?`; `!` in front takes away; empty: every table.
+  /// TablePatterns; empty: every table.
   std::vector<std::string> tables = {};
   std::string slot = "tailrace";
   std::string publication = "tailrace";

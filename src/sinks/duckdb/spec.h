@@ -30,8 +30,7 @@ struct DuckdbSpec {
   std::string source_id;
   /// Whether the pipeline wants a table; changes of others are filtered. Null: all.
   std::function<bool(std::string_view schema, std::string_view table)> wanted;
-  /// Tables that also get `<table>__history`: "schema.table" with `*` for any run of characters, "!" in front takes
-  /// away again; later patterns win. Empty: none.
+  /// Tables that also get `<table>__history` (TablePatterns). Empty: none.
   std::vector<std::string> history;
   /// Keep versions that began and ended inside one source transaction.
   bool history_intermediate = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/table_patterns.h"
 #include "pgoutput/messages.h"
 
 namespace tailrace::postgres {
@@ -251,9 +252,10 @@ std::vector<PublishedTable> Catalog::published_tables(const std::vector<std::str
                                                       const std::vector<std::string>& patterns) {
   const char* sql = connection_.server_version() >= 150000 ? kPublishedSql15 : kPublishedSql13;
   const Rows rows = connection_.query(sql, {text_array(publications)}, kDoing);
+  const TablePatterns wanted(patterns);
   std::vector<PublishedTable> tables;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (!table_matches(patterns, rows.at(i, 1), rows.at(i, 2))) continue;
+    if (!wanted.match(rows.at(i, 1), rows.at(i, 2))) continue;
     PublishedTable table;
     table.oid = rows.oid(i, 0);
     table.schema = rows.at(i, 1);

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "base/table_patterns.h"
 #include "sources/postgres/slot.h"
 
 namespace tailrace::postgres {
@@ -87,14 +88,13 @@ void examine_slot(Examination& now) {
   now.add({"TR111", Severity::kError, "an old slot", what, drop});
 }
 
-bool is_plain_name(const std::string& pattern) { return pattern.find_first_of("*?!") == std::string::npos; }
-
 void examine_selection(Examination& now) {
   bool all_found = true;
   for (const std::string& pattern : now.spec.tables) {
-    if (!is_plain_name(pattern)) continue;
-    const bool found = std::ranges::any_of(
-        now.tables, [&](const Candidate& table) { return table_matches({pattern}, table.schema, table.name); });
+    if (!TablePatterns::names_one_table(pattern)) continue;
+    const TablePatterns one({pattern});
+    const bool found =
+        std::ranges::any_of(now.tables, [&](const Candidate& table) { return one.match(table.schema, table.name); });
     all_found = all_found && found;
     if (!found)
       now.add({"TR107", Severity::kError, "missing table", "there is no ordinary table " + pattern,

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "base/error.h"
+#include "base/table_patterns.h"
 
 namespace tailrace::postgres {
 namespace {
@@ -50,9 +51,10 @@ void create_publication(Connection& sql, const std::string& name, const std::vec
 
 std::vector<Candidate> find_candidates(Connection& sql, const std::vector<std::string>& patterns) {
   const Rows rows = sql.query(kCandidatesSql, "looking for tables");
+  const TablePatterns wanted(patterns);
   std::vector<Candidate> out;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (!table_matches(patterns, rows.at(i, 1), rows.at(i, 2))) continue;
+    if (!wanted.match(rows.at(i, 1), rows.at(i, 2))) continue;
     Candidate table;
     table.oid = rows.oid(i, 0);
     table.schema = rows.at(i, 1);

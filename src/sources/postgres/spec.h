@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace tailrace::postgres {
@@ -15,8 +14,7 @@ struct SourceSpec {
   /// URI or keyword form, with all of libpq's options; environment and service files count too. Holds secrets: never
   /// logged.
   std::string conninfo;
-  /// Patterns "schema.table" with `*` and `?`; a leading `!` takes away again; the last pattern that matches decides.
-  /// Nothing but exclusions, or nothing at all, means every table outside the system's schemas.
+  /// TablePatterns; the system's own schemas are never meant.
   std::vector<std::string> tables;
   std::string slot = "tailrace";
   /// Tables without a usable replica identity go to a second publication of inserts and truncates, named with the
@@ -31,8 +29,5 @@ struct SourceSpec {
   /// A link on which nothing arrives for so long, though answers were asked for, is given up.
   std::chrono::seconds silence_limit{60};
 };
-
-/// Whether a table is wanted under the patterns of SourceSpec::tables.
-bool table_matches(const std::vector<std::string>& patterns, std::string_view schema, std::string_view table);
 
 }  // namespace tailrace::postgres
