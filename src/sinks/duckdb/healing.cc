@@ -116,7 +116,9 @@ std::uint64_t DuckdbSink::State::put_completed(Table& table, const FencedRows& r
     if (!read_key(tuple, {}, table.shape.key, arena, key)) continue;
     const auto row = table.incomplete.find(std::string(key));
     // The row is as its last change left it only if the read contains that change.
-    if (row == table.incomplete.end() || !read.fence.contains(row->second.xid, row->second.at.commit_end)) continue;
+    if (row == table.incomplete.end() || !row->second.healable() ||
+        !read.fence.contains(row->second.xid, row->second.at.commit_end))
+      continue;
     const bool too_long = tuple.bytes().size() > memory_.longest_row();
     if (!too_long && put_row(mirror, table.shape, tuple)) {
       mirror.end_row();

@@ -3,7 +3,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -12,49 +11,13 @@
 
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/handle.h"
+#include "sinks/duckdb/letter_box.h"
 #include "sinks/duckdb/memory_budget.h"
 #include "sinks/duckdb/state_tables.h"
 #include "sinks/duckdb/table.h"
 #include "sinks/duckdb/table_batch.h"
 
 namespace tailrace::duckdb {
-
-/// Dead letters of the stream and of the copy's readers. Any thread; locks itself.
-class LetterBox {
- public:
-  void add(sinks::DeadLetter letter) {
-    std::lock_guard lock(mutex_);
-    letters_.push_back(std::move(letter));
-  }
-  std::vector<sinks::DeadLetter> take() {
-    std::lock_guard lock(mutex_);
-    return std::exchange(letters_, {});
-  }
-  /// A copied row that the target cannot hold. Copied rows have no Position; they are numbered below all of them.
-  void add_copied(sinks::DeadLetter letter, std::string key) {
-    std::lock_guard lock(mutex_);
-    letter.position.ordinal = copied_++;
-    copied_keys_[{letter.schema, letter.table}].push_back(std::move(key));
-    letters_.push_back(std::move(letter));
-  }
-  /// Keys of a table's refused copied rows, each once.
-  std::vector<std::string> take_copied_keys(const std::string& schema, const std::string& table) {
-    std::lock_guard lock(mutex_);
-    return std::exchange(copied_keys_[{schema, table}], {});
-  }
-  void clear() {
-    std::lock_guard lock(mutex_);
-    letters_.clear();
-    copied_keys_.clear();
-    copied_ = 0;
-  }
-
- private:
-  std::mutex mutex_;
-  std::uint64_t copied_ = 0;
-  std::map<std::pair<std::string, std::string>, std::vector<std::string>> copied_keys_;
-  std::vector<sinks::DeadLetter> letters_;
-};
 
 /// All that an open DuckdbSink has. The runner's thread, but for `letters_` and memory_.watch().
 class DuckdbSink::State {

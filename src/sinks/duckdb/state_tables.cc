@@ -4,7 +4,7 @@
 
 #include <charconv>
 
-#include "base/error.h"
+#include "sinks/duckdb/state_format.h"
 
 namespace tailrace::duckdb {
 namespace {
@@ -26,66 +26,15 @@ std::string of(const Table& table) {
                      literal(table.shape.relation->name));
 }
 
-constexpr const char* kSchema[] = {
-    "CREATE SCHEMA tailrace",
-    "CREATE TABLE tailrace.meta(format UBIGINT, pipeline VARCHAR, source_id VARCHAR, created_at TIMESTAMPTZ)",
-    "CREATE TABLE tailrace.cursor(pipeline VARCHAR, source_id VARCHAR, epoch UINTEGER, commit_lsn UBIGINT, "
-    "ordinal UBIGINT, seq UBIGINT, commit_time TIMESTAMPTZ, applied_at TIMESTAMPTZ, topic VARCHAR, "
-    "partition INTEGER, next_offset BIGINT, received UBIGINT, applied UBIGINT, filtered UBIGINT, "
-    "dead_lettered UBIGINT, held UBIGINT)",
-    "CREATE TABLE tailrace.tables(schema_name VARCHAR, table_name VARCHAR, oid UINTEGER, state VARCHAR, "
-    "relation BLOB, snapshot VARCHAR, fence_lsn UBIGINT, copied_rows UBIGINT)",
-    "CREATE TABLE tailrace.lanes(schema_name VARCHAR, table_name VARCHAR, state VARCHAR, epoch UINTEGER, "
-    "commit_lsn UBIGINT, ordinal UBIGINT, code VARCHAR, reason VARCHAR, since TIMESTAMPTZ)",
-    "CREATE TABLE tailrace.letters(schema_name VARCHAR, table_name VARCHAR, key BLOB)",
-    "CREATE TABLE tailrace.incomplete(schema_name VARCHAR, table_name VARCHAR, key BLOB, epoch UINTEGER, "
-    "commit_lsn UBIGINT, ordinal UBIGINT, seq UBIGINT, since TIMESTAMPTZ, xid UINTEGER)",
-    "CREATE TABLE tailrace.baselines(schema_name VARCHAR, table_name VARCHAR, effective_from TIMESTAMPTZ, "
-    "from_lsn UBIGINT, versions UBIGINT, kept_until UBIGINT)",
-};
-
 }  // namespace
 
 void StateTables::open(const DuckdbSpec& spec) {
-  if (!verify(spec)) create(spec);
-}
-
-void StateTables::create(const DuckdbSpec& spec) {
-  connection_.run("BEGIN");
-  for (const char* sql : kSchema) connection_.run(sql);
-  Statement(connection_, "INSERT INTO tailrace.meta VALUES (?, ?, ?, now())")
-      .bind(kFormat)
-      .bind(std::string_view(spec.pipeline))
-      .bind(std::string_view(spec.source_id))
-      .run();
-  connection_.run("COMMIT");
-}
-
-bool StateTables::verify(const DuckdbSpec& spec) {
-  const auto schemas = connection_.rows(
-      "SELECT schema_name FROM duckdb_schemas() WHERE database_name = current_database() AND schema_name = 'tailrace'");
-  if (schemas.empty()) return false;
-  const std::string path = spec.path.string();
-  const auto tables = connection_.rows(
-      "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = 'tailrace' "
-      "AND table_name = 'meta'");
-  if (tables.empty())
-    throw RefusedError("TR602", fmt::format("{} has a schema \"tailrace\" that Tailrace did not make", path),
-                       "name another target file, or rename that schema");
-  const auto rows = connection_.rows("SELECT format::VARCHAR, pipeline, source_id FROM tailrace.meta");
-  if (rows.size() != 1)
-    throw CorruptionError("TR605", fmt::format("{}: tailrace.meta has {} rows instead of one", path, rows.size()),
-                          "move the file away and let Tailrace copy the tables again");
-  const TextRow& meta = rows.front();
-  if (number(meta[0].second) > kFormat)
-    throw RefusedError("TR603", fmt::format("{} was written by a newer Tailrace (format {})", path, meta[0].second),
-                       "use that version, or name another target file");
-  const bool other_source = !spec.source_id.empty() && meta[2].second != spec.source_id;
-  if (meta[1].second != spec.pipeline || other_source)
-    throw RefusedError(
-        "TR604", fmt::format("{} is the target of pipeline \"{}\" with another source or name", path, meta[1].second),
-        "name another target file; one file belongs to one pipeline");
-  return true;
+  const std::optional<std::uint64_t> format = state_format(connection_, spec);
+  if (!format) {
+    create_state(connection_, spec);
+  } else if (*format < kStateFormat) {
+    upgrade_state(connection_, spec, *format);
+  }
 }
 
 std::optional<Cursor> StateTables::read_cursor() {

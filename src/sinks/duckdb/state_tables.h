@@ -28,15 +28,11 @@ namespace tailrace::duckdb {
 ///               switched off, up to where it was kept
 class StateTables {
  public:
-  static constexpr std::uint64_t kFormat = 1;
-
   explicit StateTables(Connection& connection) : connection_(connection) {}
 
-  /// Makes the schema in a new target, or checks that it is ours. Throws RefusedError.
+  /// Makes the schema in a new target, or checks that it is ours and brings it to the form of this version (see
+  /// state_format.h). Throws RefusedError, CorruptionError.
   void open(const DuckdbSpec& spec);
-  /// False when there is no such schema. Throws RefusedError when it is there and not of this pipeline and source (an
-  /// empty spec.source_id is not compared), CorruptionError.
-  bool verify(const DuckdbSpec& spec);
 
   std::optional<Cursor> read_cursor();
   sinks::Counters read_counters();
@@ -60,8 +56,6 @@ class StateTables {
   void clear_table(const Table& table);
 
  private:
-  void create(const DuckdbSpec& spec);
-
   Connection& connection_;
   std::optional<Statement> delete_cursor_;
   std::optional<Statement> insert_cursor_;

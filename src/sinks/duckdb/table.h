@@ -29,7 +29,10 @@ struct IncompleteRow {
   /// What a version that begins with that change carries.
   Seq seq;
   PgTime since;
+  /// 0: a version before format 2 noted the row and kept no id, so that no fence can be judged by it.
   Xid xid;
+
+  bool healable() const { return xid.valid(); }
 };
 
 /// One mirrored table: what `tailrace.tables`, `lanes`, `letters` and `incomplete` say of it, and the open appenders.

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "sinks/duckdb/state_format.h"
 #include "sinks/duckdb/state_tables.h"
 
 namespace tailrace::duckdb {
@@ -74,7 +75,7 @@ std::string check_target(const DuckdbSpec& spec, const std::vector<TableName>& t
   const std::string catalog = connection.rows("SELECT current_database()").front().front().second;
   for (const TableName& table : tables) refuse_unaddressable(table, catalog);
   StateTables state(connection);
-  const bool known = state.verify(spec);
+  const bool known = state_format(connection, spec).has_value();
   std::set<TableName> ours;
   if (known)
     for (const TextRow& row : connection.rows("SELECT schema_name, table_name FROM tailrace.tables"))
