@@ -13,6 +13,9 @@
 
 namespace tailrace::journal {
 
+/// How much of what is reserved behind a file's end is there, as zeros: enough to be met, little enough to be quick.
+inline constexpr std::size_t kReservedZeros = 64 << 10;
+
 /// A journal's files without a disk. Owned by the one that opens journals on it, outlives them; one thread.
 class FilesInMemory final : public Files {
  public:
@@ -64,7 +67,9 @@ class FilesInMemory final : public Files {
       return n;
     }
     void sync() override {}
-    void allocate(std::uint64_t size) override { content_->resize(size); }
+    void allocate(std::uint64_t size) override {
+      content_->resize(std::min<std::uint64_t>(size, content_->size() + kReservedZeros));
+    }
     void truncate(std::uint64_t size) override { content_->resize(size); }
     std::uint64_t size() const override { return content_->size(); }
 

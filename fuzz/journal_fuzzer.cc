@@ -15,8 +15,9 @@ namespace tailrace::journal {
 namespace {
 
 /// An input is: a byte of flags, the SegmentRecord, 32 bits of length, that many bytes of frames, an adopted file.
-/// With kRightSums the frames' checksums are mended first, so that what lies behind them is reached too.
-enum Flags : std::uint8_t { kRightSums = 1, kWithAdopted = 2 };
+/// With kRightSums the frames' checksums are mended first, so that what lies behind them is reached too. With kReserved
+/// zeros follow, as in a segment that is not yet full.
+enum Flags : std::uint8_t { kRightSums = 1, kWithAdopted = 2, kReserved = 4 };
 
 constexpr std::uint64_t kNumber = 1;
 
@@ -65,7 +66,7 @@ bool lay_out(ByteView input, FilesInMemory& files) {
   segment = encode_segment_header(record);
   segment.resize(kFirstFrame);
   segment += frames;
-  segment.resize(align_up(segment.size(), kBlock));
+  segment.resize(align_up(segment.size(), kBlock) + ((flags & kReserved) != 0 ? kReservedZeros : 0));
   if ((flags & kWithAdopted) != 0) {
     std::string& adopted = files.content(std::filesystem::path("journal") / adopted_name(kNumber, 1));
     adopted = in.rest();

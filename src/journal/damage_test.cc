@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -138,6 +139,24 @@ TEST_F(DamageTest, NamesAFlippedBitInWhatALaterFrameKnowsToBeDurable) {
   for (const Spot& frame : old) {
     const auto error = try_with([&](std::string& bytes) { bytes[frame.offset] ^= 1; });
     EXPECT_THAT(error, HasSubstr("0000000001.seg at offset " + std::to_string(frame.offset)));
+  }
+}
+
+TEST_F(DamageTest, NamesWhatIsLostInZerosWhereverInABlockTheNextFrameBegins) {
+  std::set<std::uint64_t> begins;
+  for (std::size_t pad = 0; begins.size() < kBlock / kFrameAlignment; pad += kFrameAlignment) {
+    log_.reset();
+    files_.remove("/journal/" + segment_name(1));
+    open();
+    transaction(100, std::string(3 * kBlock + pad, 'x'));
+    log_->sync();
+    const std::uint64_t proof = frames().back().end;
+    transaction(200);
+    log_->sync();
+    const auto error =
+        try_with([&](std::string& bytes) { bytes.replace(proof - 3 * kBlock, 3 * kBlock, 3 * kBlock, '\0'); });
+    ASSERT_THAT(error, HasSubstr("the frame at " + std::to_string(proof) + " tells that this was durable"));
+    begins.insert(proof % kBlock);
   }
 }
 

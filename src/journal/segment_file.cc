@@ -9,6 +9,15 @@
 
 namespace tailrace::journal {
 
+namespace {
+
+/// Of at least one byte.
+bool all_zero(ByteView bytes) {
+  return bytes.front() == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+}  // namespace
+
 void throw_damage(Place place, const std::string& what) {
   throw CorruptionError(
       "TR401",
@@ -61,8 +70,7 @@ bool SegmentFile::anything_behind(std::uint64_t offset) {
   while (offset < size) {
     load(offset, size);
     if (offset >= end_) return false;
-    const ByteView bytes = loaded(offset);
-    if (bytes.front() != 0 || std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) != 0) return true;
+    if (!all_zero(loaded(offset))) return true;
     offset = end_;
   }
   return false;
@@ -78,6 +86,11 @@ std::optional<Frame> SegmentFile::proof_of_damage(std::uint64_t offset) {
     if (at < begin_ || at + kFrameHeader > end_) {
       load(at, size);
       if (at + kFrameHeader > end_) return std::nullopt;
+    }
+    // Most of a preallocated segment was never written. A header may still begin in the last bytes of such a block.
+    if (at % kBlock == 0 && at + kBlock <= end_ && all_zero(loaded(at).substr(0, kBlock))) {
+      at += kBlock - kFrameHeader;
+      continue;
     }
     FrameHeader header;
     std::memcpy(&header, loaded(at).data(), sizeof(header));
