@@ -246,11 +246,12 @@ ExitCode demo_with_source(const DemoOptions& options, const GlobalOptions& globa
 
 void add_demo_command(Frame& frame) {
   auto options = std::make_shared<DemoOptions>();
-  CLI::App* command = frame.command("demo", "A private PostgreSQL with a writer, mirrored live; leaves nothing behind",
-                                    "tailrace demo --seconds 20", [options](const GlobalOptions& globals) {
-                                      return options->source.empty() ? demo_with_shop(*options, globals)
-                                                                     : demo_with_source(*options, globals);
-                                    });
+  CLI::App* command = frame.command(
+      "demo", "A private PostgreSQL with a writer, mirrored live; leaves nothing behind", "tailrace demo --seconds 20",
+      [options](const GlobalOptions& globals) {
+        return options->source.empty() ? demo_with_shop(*options, globals) : demo_with_source(*options, globals);
+      },
+      OnSignal::kTaken);
   command->add_option("--source", options->source, "Mirror this database instead of a private one")->type_name("URI");
   command->add_option("--seconds", options->seconds, "Stop by itself after so long, compare and report (0: on Ctrl-C)");
 }

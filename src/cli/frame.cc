@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "cli/stop_signals.h"
 #include "cli/terminal.h"
 #include "config/document.h"
 
@@ -92,17 +93,20 @@ void Frame::add_global_options() {
       ->group("Everywhere");
 }
 
-CLI::App* Frame::command(const std::string& name, const std::string& description, const std::string& example,
-                         Body body) {
-  return command_below(&app_, name, description, example, std::move(body));
+CLI::App* Frame::command(const std::string& name, const std::string& description, const std::string& example, Body body,
+                         OnSignal on_signal) {
+  return command_below(&app_, name, description, example, std::move(body), on_signal);
 }
 
 CLI::App* Frame::command_below(CLI::App* parent, const std::string& name, const std::string& description,
-                               const std::string& example, Body body) {
+                               const std::string& example, Body body, OnSignal on_signal) {
   CLI::App* sub = parent->add_subcommand(name, description);
   sub->fallthrough();
   sub->footer("Example: " + example + "\n");
-  sub->callback([this, body = std::move(body)] { chosen_ = body; });
+  sub->callback([this, body = std::move(body), on_signal] {
+    chosen_ = body;
+    on_signal_ = on_signal;
+  });
   return sub;
 }
 
@@ -142,6 +146,7 @@ int Frame::run(int argc, char** argv) {
 }
 
 int Frame::run_body() {
+  if (on_signal_ == OnSignal::kEnd) release_stop_signals();
   try {
     return static_cast<int>(chosen_(globals_));
   } catch (const Error& error) {

@@ -24,6 +24,10 @@ struct GlobalOptions {
   std::string state;
 };
 
+/// What SIGINT, SIGTERM and SIGHUP do to a command: they end it as they end any process, or it takes them itself (with
+/// StopSignals), also those that came before it began.
+enum class OnSignal { kEnd, kTaken };
+
 /// The command line: global flags, the commands hung into it, and how errors leave the process.
 /// Owned by main(), one thread. Commands are added first, then run() parses and calls exactly one body.
 class Frame {
@@ -35,10 +39,11 @@ class Frame {
 
   /// Adds a command. `example` ends its --help. Options are added to the result; what they are stored in has to live
   /// as long as the frame (capture it in `body`).
-  CLI::App* command(const std::string& name, const std::string& description, const std::string& example, Body body);
+  CLI::App* command(const std::string& name, const std::string& description, const std::string& example, Body body,
+                    OnSignal on_signal = OnSignal::kEnd);
   /// Adds a command below `parent`, as in `journal ls`.
   CLI::App* command_below(CLI::App* parent, const std::string& name, const std::string& description,
-                          const std::string& example, Body body);
+                          const std::string& example, Body body, OnSignal on_signal = OnSignal::kEnd);
   /// Adds a command that only groups others.
   CLI::App* group(const std::string& name, const std::string& description);
 
@@ -55,6 +60,7 @@ class Frame {
   CLI::App app_;
   GlobalOptions globals_;
   Body chosen_;
+  OnSignal on_signal_ = OnSignal::kEnd;
 };
 
 }  // namespace tailrace::cli

@@ -1,7 +1,9 @@
 #include "cli/commands.h"
 #include "cli/frame.h"
+#include "cli/stop_signals.h"
 
 int main(int argc, char** argv) {
+  tailrace::cli::hold_stop_signals();
   tailrace::cli::Frame frame;
   tailrace::cli::add_mirror_command(frame);
   tailrace::cli::add_init_command(frame);

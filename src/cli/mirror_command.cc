@@ -53,13 +53,15 @@ pipeline::PipelineSpec spec_of(const MirrorArguments& arguments, const GlobalOpt
 
 void add_mirror_command(Frame& frame) {
   auto arguments = std::make_shared<MirrorArguments>();
-  CLI::App* command = frame.command("mirror", "Keep a target exactly right from a database, without a config file",
-                                    "tailrace mirror postgresql://localhost/shop shop.duckdb",
-                                    [arguments](const GlobalOptions& globals) {
-                                      std::vector<pipeline::PipelineSpec> specs;
-                                      specs.push_back(spec_of(*arguments, globals));
-                                      return run_pipelines(std::move(specs), arguments->until_caught_up, globals);
-                                    });
+  CLI::App* command = frame.command(
+      "mirror", "Keep a target exactly right from a database, without a config file",
+      "tailrace mirror postgresql://localhost/shop shop.duckdb",
+      [arguments](const GlobalOptions& globals) {
+        std::vector<pipeline::PipelineSpec> specs;
+        specs.push_back(spec_of(*arguments, globals));
+        return run_pipelines(std::move(specs), arguments->until_caught_up, globals);
+      },
+      OnSignal::kTaken);
   command->add_option("source", arguments->source, "libpq URI or keywords")->required()->type_name("SOURCE");
   command->add_option("target", arguments->target, "A path that ends in .duckdb")->required()->type_name("TARGET");
   command->add_option("--table", arguments->tables, "Only tables of this pattern, schema.table")->type_name("S.T");

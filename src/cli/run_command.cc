@@ -33,9 +33,9 @@ ExitCode run_files(const RunArguments& arguments, const GlobalOptions& globals) 
 
 void add_run_command(Frame& frame) {
   auto arguments = std::make_shared<RunArguments>();
-  CLI::App* command =
-      frame.command("run", "Run pipelines in the foreground", "tailrace run shop.yaml",
-                    [arguments](const GlobalOptions& globals) { return run_files(*arguments, globals); });
+  CLI::App* command = frame.command(
+      "run", "Run pipelines in the foreground", "tailrace run shop.yaml",
+      [arguments](const GlobalOptions& globals) { return run_files(*arguments, globals); }, OnSignal::kTaken);
   command->add_option("pipeline", arguments->files, "Pipeline files")->required()->type_name("FILE");
   command->add_flag("--until-caught-up", arguments->until_caught_up,
                     "End with 0 once all that was committed at the start is durable in every sink");

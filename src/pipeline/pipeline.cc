@@ -115,15 +115,21 @@ void Pipeline::run(std::stop_token stop, const std::function<void()>& tick) {
 void Pipeline::run_source(std::stop_token stop) {
   std::exception_ptr failure;
   std::string text;
+  const auto failed = [&](const Error& error) {
+    failure = std::current_exception();
+    text = fmt::format("{} {}", error.code(), error.what());
+  };
   try {
     prepare_source(stop);
     if (!stop.stop_requested()) {
       release_unused_snapshot(stop);
       source_->stream(stop);
     }
+  } catch (const RetryError& error) {
+    // What a stop broke off would be tried again: that is no failure.
+    if (!stop.stop_requested()) failed(error);
   } catch (const Error& error) {
-    failure = std::current_exception();
-    text = fmt::format("{} {}", error.code(), error.what());
+    failed(error);
   } catch (const std::exception& error) {
     failure = std::make_exception_ptr(DefectError(error.what()));
     text = error.what();

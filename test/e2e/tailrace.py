@@ -79,6 +79,13 @@ class Process:
     def out(self) -> str:
         return self.out_path.read_text(errors="replace")
 
+    def hears(self, number: int) -> bool:
+        """Whether the program itself deals with the signal by now: what it blocks it takes when it is ready."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("SigBlk:"):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+        return False
+
     def signal(self, number: int) -> None:
         if self.code is None:
             self._child.send_signal(number)

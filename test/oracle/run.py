@@ -240,6 +240,8 @@ class Run:
         self._revive()
 
     def _terminate(self, fault: Fault) -> None:
+        # Just begun, it does not hear yet, and may leave as any process does.
+        deaf = not self._process.hears(signal.SIGTERM)
         self._process.signal(signal.SIGTERM)
         try:
             code = self._process.wait(60)
@@ -248,8 +250,7 @@ class Run:
             self._process.kill()
             code = None
         hit = bool(self._armed) and code == -signal.SIGKILL
-        # Just begun, it does not hear yet, and may leave as any process does.
-        deaf = code == -signal.SIGTERM and not self._process.err()
+        deaf = deaf and code == -signal.SIGTERM
         self._findings.require("a drained stop answers 0", hit or deaf or code in (Exit.DONE, None),
                                f"exit {code}: {self._process.err()[-1500:]}")
         if hit:
