@@ -266,6 +266,43 @@ TEST_F(DamageTest, StaysWholeWhenTheDiskIsFull) {
   EXPECT_EQ(ends(), (std::vector<std::uint64_t>{100, 200}));
 }
 
+/// Power cuts between any two steps of a trim that takes several segments.
+TEST_F(DamageTest, TrimmingLeavesAWholeJournalAtAnyPowerCut) {
+  const auto resolver = [](ByteView message) { return table(pgoutput::parse_relation(message).oid.value()); };
+  options_.spill_memory = 64 << 10;
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    std::mt19937 random(seed);
+    log_.reset();
+    files_ = MemoryFiles();
+    open();
+    std::uint64_t end = 100;
+    for (; log_->stat().segments < 6; end += 100) {
+      transaction(end, std::string(500'000, 'x'));
+      auto spill = log_->open_spill(Xid(2));
+      spill->append(Xid(2), test::relation_message(7));
+      for (int i = 0; i < 10; ++i) spill->append(Xid(2), insert(7, std::string(50'000, 'x')));
+      CommitRecord record;
+      record.end_lsn = Lsn(end + 50);
+      log_->adopt(*spill, record, resolver);
+      log_->sync();
+    }
+    const auto before = ends();
+    files_.fail_sync = static_cast<int>(seed % 6);
+    try {
+      log_->set_retention(log_->end(), std::chrono::seconds(0));
+    } catch (const CorruptionError&) {
+    }
+    const auto trimmed = ends();
+    log_.reset();
+    files_.fail_sync = 0;
+    files_.power_cut(random);
+    open();
+    const auto found = ends();
+    ASSERT_GE(found.size(), trimmed.size());
+    ASSERT_TRUE(std::equal(found.rbegin(), found.rend(), before.rbegin()));
+  }
+}
+
 /// Power cuts between any two steps of an adoption.
 TEST_F(DamageTest, AdoptionIsWholeOrAbsentAtAnyPowerCut) {
   options_.spill_memory = 64 << 10;

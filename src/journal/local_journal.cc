@@ -337,11 +337,12 @@ void LocalJournal::set_retention(const Position& oldest_needed, std::chrono::sec
   TAILRACE_CRASH_POINT("journal.trim.before");
   for (const SegmentInfo& segment : dropped) {
     store_.files.remove(store_.directory / segment_name(segment.record.number));
-    space_.give_back(segment.file_bytes);
     TAILRACE_CRASH_POINT("journal.trim.segment_removed");
+    // One by one: of several removals a power cut may keep any, and a gap among the segments is damage.
+    store_.files.sync_directory(store_.directory);
+    space_.give_back(segment.file_bytes);
+    TAILRACE_CRASH_POINT("journal.trim.durable");
   }
-  store_.files.sync_directory(store_.directory);
-  TAILRACE_CRASH_POINT("journal.trim.durable");
   const std::uint64_t last = dropped.back().record.number;
   for (const std::string& name : store_.files.list(store_.directory)) {
     const auto segment = parse_adopted_name(name);

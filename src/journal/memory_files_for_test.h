@@ -28,11 +28,14 @@ class MemoryFiles final : public Files {
   };
   using NodePtr = std::shared_ptr<Node>;
 
-  /// The power goes: of what was not synced any sectors and the first few renames, creations and removals survive.
+  /// The power goes: of what was not synced any sectors survive, and of the renames, creations and removals either the
+  /// first few, as with a file system that keeps a log of them, or any.
   template <typename Random>
   void power_cut(Random& random) {
     const auto survivors = std::uniform_int_distribution<std::size_t>(0, pending_.size())(random);
-    for (std::size_t i = 0; i < survivors; ++i) apply(pending_[i], durable_names_);
+    const bool in_order = random() % 2 == 0;
+    for (std::size_t i = 0; i < pending_.size(); ++i)
+      if (in_order ? i < survivors : random() % 2 == 0) apply(pending_[i], durable_names_);
     pending_.clear();
     names_ = durable_names_;
     for (auto& [path, node] : names_) {
