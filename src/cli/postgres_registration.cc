@@ -41,7 +41,6 @@ class CatalogMemory final : public postgres::SourceMemory {
       facts.acknowledged = Lsn(json.at("acknowledged").get<std::uint64_t>());
       facts.protocol = json.at("protocol").get<int>();
       facts.streaming = json.at("streaming").get<bool>();
-      facts.slot_snapshot_xmax = json.at("slot_snapshot_xmax").get<std::uint64_t>();
       facts.published = json.value("published", "");
       return facts;
     } catch (const nlohmann::json::exception& error) {
@@ -60,7 +59,6 @@ class CatalogMemory final : public postgres::SourceMemory {
                                  {"acknowledged", facts.acknowledged.value()},
                                  {"protocol", facts.protocol},
                                  {"streaming", facts.streaming},
-                                 {"slot_snapshot_xmax", facts.slot_snapshot_xmax},
                                  {"published", facts.published}};
     store_.save_facts(json.dump(),
                       std::to_string(facts.system_identifier) + "/" + std::to_string(facts.database.value()));

@@ -182,7 +182,8 @@ std::optional<Cursor> SinkRunner::copy_tables(const sinks::SinkState& state, std
   const std::unique_ptr<sources::Copy> copy = host_.begin_copy(stop);
   const auto letters = [this] { store_letters(); };
   if (!copy || !copy_missing_tables(*copy, *sink_, state.copied, copies_, letters, stop)) return std::nullopt;
-  // Nothing is trimmed while a sink has no cursor, so the log's first unit is still what it was when the copy began.
+  // Nothing is trimmed while a sink has no cursor, so what lies below the log's first unit was logged before the copy
+  // began, and is in it.
   Cursor start = journal_.start();
   if (start.position.commit_end < host_.log_begins()) {
     start.position = {journal_.stat().durable.position.epoch, host_.log_begins(), 0};

@@ -131,7 +131,9 @@ class Source {
   /// Streams until stopped, reconnecting with back-off; returns after a last acknowledgement of what is durable.
   /// Throws RefusedError for what stays refused, CorruptionError from the log.
   virtual void stream(std::stop_token stop) = 0;
-  /// The tables that are wanted, for copying under one snapshot. `only`: when not empty, just these tables.
+  /// The tables that are wanted, for copying under one snapshot. It contains what ended at or below the log's first
+  /// place, and unless it is the very first copy, all that was in the log when this was called; waits for that.
+  /// `only`: when not empty, just these tables.
   virtual std::unique_ptr<Copy> begin_copy(std::stop_token stop, const std::vector<Oid>& only) = 0;
   /// The rows of `relation` whose key is one of `keys` (tuples of its match_key() columns in that order), under a fence
   /// that the stream soon passes. Any thread. Throws RetryError or ReconnectError when it is to be asked another time,

@@ -18,10 +18,10 @@ Fence begin_fence(Connection& sql);
 /// The same under a snapshot that another transaction exported.
 Fence begin_fence_on(Connection& sql, const std::string& exported_snapshot);
 
-/// A fence whose snapshot contains every committed transaction below `xmax`: asks again until the old ones have ended,
-/// and calls `waiting` about once a second meanwhile. Throws RetryError (TR127) when stopped.
-Fence begin_fence_after(Connection& sql, std::uint64_t xmax, std::stop_token stop,
-                        const std::function<void()>& waiting);
+/// A fence whose snapshot contains every transaction of this database whose commit record was in the WAL at the call:
+/// asks again until all that had an id then have ended, since a commit may be in the WAL, and streamed, long before it
+/// is visible. Calls `waiting` about once a second meanwhile. Throws RetryError (TR127) when stopped.
+Fence begin_settled_fence(Connection& sql, std::stop_token stop, const std::function<void()>& waiting);
 
 /// Reads the rows of `relation` whose key is one of `keys`: tuples of the relation's match_key() columns in that order,
 /// all values present. Takes ACCESS SHARE first and the snapshot afterwards, so nothing that the snapshot lacks can

@@ -238,8 +238,6 @@ void PostgresSource::Impl::make_slot(Sessions& sessions, const ServerIdentity& s
   TAILRACE_CRASH_POINT("source.after_slot_created");
   facts.consistent_point = made.consistent_point;
   facts.published = describe_publication(Catalog(sql).published_tables(publications, spec_.tables));
-  facts.slot_snapshot_xmax =
-      sql.query("SELECT pg_snapshot_xmax(pg_current_snapshot())", "taking a snapshot").unsigned_number(0, 0);
   set_facts(facts);
   no_longer_waiting();
   begin_log(facts);
@@ -392,7 +390,7 @@ std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token s
   if (!fence) {
     // A transaction that failed is of no more use.
     if (exporter) holder = Connection::open(spec_, ConnectionKind::kSql, stop);
-    fence = begin_fence_after(*holder, facts().slot_snapshot_xmax, stop, [&] { tell_waiting(*holder, "a copy"); });
+    fence = begin_settled_fence(*holder, stop, [&] { tell_waiting(*holder, "a copy"); });
   }
   no_longer_waiting();
   // Exported again by the holder, so that the connection which made the slot is free to go.

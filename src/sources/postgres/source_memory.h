@@ -24,9 +24,6 @@ struct SourceFacts {
   /// Options of START_REPLICATION: they decide how transactions are cut into messages.
   int protocol = 0;
   bool streaming = false;
-  /// xmax of a snapshot taken after publication and slot were made: a later snapshot may serve a copy once its xmin
-  /// has reached this.
-  std::uint64_t slot_snapshot_xmax = 0;
   /// What the publications held when the slot was made (describe_publication()).
   std::string published;
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -290,30 +291,83 @@ TEST_F(SnapshotCopyTest, row_filters_and_column_lists_of_a_publication_hold_for_
   EXPECT_EQ(rows_of(*copy, "t").size(), 3u);
 }
 
-TEST_F(SnapshotCopyTest, a_later_copy_waits_for_transactions_older_than_the_slot) {
+/// A copy that is begun on a thread of its own; its snapshot is not the slot's.
+class LaterCopy {
+ public:
+  explicit LaterCopy(PostgresSource& source) : source_(source), thread_([this] { begin(); }) {}
+  bool begun() const { return begun_; }
+  bool told_to_wait() const {
+    const auto problems = source_.status().problems;
+    return std::ranges::any_of(problems, [](const SourceProblem& problem) { return problem.code == "TR127"; });
+  }
+  sources::Copy& wait() {
+    thread_.join();
+    return *copy_;
+  }
+
+ private:
+  void begin() {
+    copy_ = source_.begin_copy({}, {});
+    begun_ = true;
+  }
+
+  PostgresSource& source_;
+  std::unique_ptr<sources::Copy> copy_;
+  std::atomic<bool> begun_ = false;
+  std::jthread thread_;
+};
+
+bool soon(const std::function<bool()>& condition) {
+  for (int i = 0; i < 1000 && !condition(); ++i) std::this_thread::sleep_for(milliseconds(10));
+  return condition();
+}
+
+TEST_F(SnapshotCopyTest, a_later_copy_waits_for_transactions_that_have_not_ended) {
   run("CREATE TABLE public.t (id int PRIMARY KEY)");
   make_source(spec());
   source->begin_copy({}, {});
-  // As if the slot had been made while transactions up to a later id were running.
-  memory.facts->slot_snapshot_xmax += 3;
-  source = std::make_unique<PostgresSource>(spec(), memory, log);
-  source->prepare({});
-  std::atomic<bool> begun = false;
-  std::jthread beginner([&] {
-    source->begin_copy({}, {});
-    begun = true;
-  });
-  const auto told = [&] {
-    const auto problems = source->status().problems;
-    return problems.size() == 1 && problems[0].code == "TR127";
+  const auto other = PrivateCluster::instance().connect("copy");
+  other->query("BEGIN; SAVEPOINT a; INSERT INTO public.t VALUES (1)", "testing");
+  const auto elsewhere = PrivateCluster::instance().connect("postgres");
+  elsewhere->query("BEGIN; SELECT pg_current_xact_id()", "testing");
+  LaterCopy later(*source);
+  EXPECT_TRUE(soon([&] { return later.told_to_wait(); }));
+  EXPECT_FALSE(later.begun());
+  other->query("COMMIT", "testing");
+  EXPECT_EQ(rows_of(later.wait(), "t").size(), 1u);
+  EXPECT_FALSE(later.told_to_wait());
+}
+
+TEST_F(SnapshotCopyTest, a_later_copy_holds_commits_that_were_logged_long_before_they_became_visible) {
+  run("CREATE TABLE public.t (id int PRIMARY KEY)");
+  make_source(spec());
+  source->begin_copy({}, {});
+  start_streaming();
+  const auto set_standby = [this](const std::string& name) {
+    run("ALTER SYSTEM SET synchronous_standby_names = '" + name + "'");
+    run("SELECT pg_reload_conf()");
   };
-  for (int i = 0; i < 500 && !told(); ++i) std::this_thread::sleep_for(milliseconds(10));
-  EXPECT_TRUE(told());
-  EXPECT_FALSE(begun);
-  for (int i = 0; i < 10; ++i) run("SELECT pg_current_xact_id()");
-  beginner.join();
-  EXPECT_TRUE(begun);
-  EXPECT_TRUE(source->status().problems.empty());
+  set_standby("missing");
+  std::jthread writer([] {
+    const auto other = PrivateCluster::instance().connect("copy");
+    other->query("SET synchronous_commit = on; INSERT INTO public.t VALUES (1)", "testing");
+  });
+  const auto logged = [&] {
+    for (const auto& unit : log.units())
+      if (!unit.changes.empty()) return true;
+    return false;
+  };
+  EXPECT_TRUE(soon(logged));
+  // In the WAL and in the log, yet nobody sees it.
+  EXPECT_TRUE(run("SELECT FROM public.t").empty());
+  // Our own nudge waits for no standby.
+  EXPECT_GE(source->request_current_end(), log.durable_end());
+  LaterCopy later(*source);
+  EXPECT_TRUE(soon([&] { return later.told_to_wait() || later.begun(); }));
+  EXPECT_FALSE(later.begun());
+  set_standby("");
+  writer.join();
+  EXPECT_EQ(rows_of(later.wait(), "t").size(), 1u);
 }
 
 TEST_F(SnapshotCopyTest, a_copy_whose_slot_snapshot_is_gone_takes_a_younger_one) {
