@@ -79,8 +79,9 @@ class RememberingSource final : public sources::Source {
   std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop, const std::vector<Oid>& only) override {
     return source_.begin_copy(std::move(stop), only);
   }
-  FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) override {
-    return source_.read_keys(relation, keys);
+  FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
+                       std::stop_token stop) override {
+    return source_.read_keys(relation, keys, std::move(stop));
   }
   sources::SourceStatus status() const override { return source_.status(); }
   Lsn request_current_end() override { return source_.request_current_end(); }

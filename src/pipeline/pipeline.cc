@@ -206,8 +206,9 @@ std::unique_ptr<sources::Copy> Pipeline::begin_copy(std::stop_token stop) {
   return source_->begin_copy(stop, {});
 }
 
-FencedRows Pipeline::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) {
-  return source_->read_keys(relation, keys);
+FencedRows Pipeline::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
+                               std::stop_token stop) {
+  return source_->read_keys(relation, keys, std::move(stop));
 }
 
 bool Pipeline::prepared() const {

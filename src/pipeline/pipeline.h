@@ -66,7 +66,8 @@ class Pipeline final : private RunnerHost {
   bool wait_prepared(std::stop_token stop) override;
   std::unique_ptr<sinks::Sink> make_sink(const SinkSetup& setup) override;
   std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop) override;
-  FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) override;
+  FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
+                       std::stop_token stop) override;
   Lsn log_begins() const override;
   void sink_moved() override;
 

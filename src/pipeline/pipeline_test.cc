@@ -294,6 +294,35 @@ TEST_F(PipelineTest, ALentTargetIsLeftAloneUntilItComesBack) {
   EXPECT_TRUE(eventually([this] { return target_.look() == (Rows{"a", "b"}); }));
 }
 
+TEST_F(PipelineTest, RowsThatLackAValueAreReadBesideTheStreamWhateverTheSourceDoes) {
+  std::atomic<int> reads{0};
+  std::atomic<bool> hangs{true};
+  server_.read_fate = [&](const std::stop_token& stop) -> FencedRows {
+    if (++reads == 1) throw RetryError("TR101", "no answer", "");
+    while (hangs && !stop.stop_requested()) std::this_thread::sleep_for(1ms);
+    FencedRows read;
+    read.rows.count = hangs ? 0 : 2;
+    return read;
+  };
+  RunOptions options = quick();
+  options.runner.first_completion = 1ms;
+  target_.lacking = 2;
+  {
+    Background running(spec(), options);
+    server_.commit("before");
+    ASSERT_TRUE(eventually([&] { return reads == 2; }));
+    // The source does not answer, and the sink goes on.
+    for (int i = 0; i < 20; ++i) server_.commit(std::to_string(i));
+    EXPECT_TRUE(eventually([this] { return target_.look().size() == 21U; }));
+    EXPECT_EQ(running.finish(), "");
+  }
+  EXPECT_EQ(target_.lacking, 2U);
+  hangs = false;
+  Background running(spec(), options);
+  EXPECT_TRUE(eventually([this] { return target_.lacking == 0U; }));
+  EXPECT_TRUE(eventually([&] { return running->status().sinks.front().completed == 2U; }));
+}
+
 TEST_F(PipelineTest, CommandsReachItThroughTheSocket) {
   PipelineSpec answering = spec();
   answering.sinks[0].query = [](const QueryRequest& request, const QueryOutput& output, std::stop_token) {

@@ -38,6 +38,9 @@ SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journa
       journal_(journal),
       catalog_(catalog),
       settings_(settings),
+      key_reader_([this](const sinks::IncompleteRows& rows, std::stop_token stop) {
+        return host_.read_keys(rows.relation, rows.keys, std::move(stop));
+      }),
       completion_pause_(settings.first_completion),
       next_retry_(settings.first_retry),
       jitter_(static_cast<std::minstd_rand::result_type>(SteadyClock::now().time_since_epoch().count())),
@@ -108,6 +111,7 @@ void SinkRunner::run(std::stop_token stop) {
     }
     if (draining()) break;
   }
+  key_reader_.drop();
   reader_.reset();
   sink_.reset();
   const std::lock_guard lock(mutex_);
@@ -120,6 +124,7 @@ bool SinkRunner::open(std::stop_token stop) {
   publish(State::kOpening);
   reader_.reset();
   pending_.reset();
+  key_reader_.drop();
   completion_.reset();
   unflushed_ = false;
   if (!host_.wait_prepared(stop)) return false;
@@ -272,23 +277,25 @@ void SinkRunner::flush() {
 }
 
 void SinkRunner::complete_rows() {
-  if (incomplete_ == 0 && !completion_) return;
+  if (key_reader_.done()) take_read();
   if (released_ || unflushed_ || draining()) return;
   if (completion_) {
     if (reached().commit_end >= completion_->fence.end) put_completed();
-  } else if (incomplete_ > 0 && SteadyClock::now() >= next_completion_) {
-    read_incomplete();
+  } else if (incomplete_ > 0 && !key_reader_.busy() && SteadyClock::now() >= next_completion_) {
+    begin_reading();
   }
 }
 
-void SinkRunner::read_incomplete() {
+void SinkRunner::begin_reading() {
   next_completion_ = SteadyClock::now() + completion_pause_;
   completion_pause_ = std::min(completion_pause_ * 2, settings_.longest_completion);
-  const std::optional<sinks::IncompleteRows> rows = sink_->incomplete();
-  if (!rows) return;
+  if (std::optional<sinks::IncompleteRows> rows = sink_->incomplete()) key_reader_.begin(*std::move(rows));
+}
+
+void SinkRunner::take_read() {
   // Whatever the source answers, the sink goes on: these rows wait, and `status` shows them.
   try {
-    completion_ = host_.read_keys(rows->relation, rows->keys);
+    completion_ = key_reader_.take();
   } catch (const RetryError& error) {
     log::info("sink.completion", "{}: {}", setup_.name, error.what());
   } catch (const ReconnectError& error) {
@@ -327,7 +334,8 @@ bool SinkRunner::idle(std::stop_token stop) {
   if (released_ || unflushed_) return true;
   publish(State::kIdle);
   if (unmaintained_ && now - last_flow_ >= kQuiet) maintain();
-  if (setup_.release_when_idle && !completion_ && now - last_flow_ >= *setup_.release_when_idle)
+  const bool completing = completion_ || key_reader_.busy();
+  if (setup_.release_when_idle && !completing && now - last_flow_ >= *setup_.release_when_idle)
     release(State::kReleased);
   return true;
 }

@@ -18,6 +18,7 @@
 #include "journal/journal.h"
 #include "pipeline/catalog.h"
 #include "pipeline/first_copy.h"
+#include "pipeline/key_reader.h"
 #include "pipeline/spec.h"
 #include "pipeline/status.h"
 
@@ -45,8 +46,9 @@ class RunnerHost {
   virtual std::unique_ptr<sinks::Sink> make_sink(const SinkSetup& setup) = 0;
   /// Waits until the source can copy. Null when stopped first.
   virtual std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop) = 0;
-  /// See sources::Source::read_keys.
-  virtual FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) = 0;
+  /// See sources::Source::read_keys. Called on another thread of the runner's.
+  virtual FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
+                               std::stop_token stop) = 0;
   /// Where the log begins: a cursor below it cannot be continued.
   virtual Lsn log_begins() const = 0;
   /// The runner has come further, or its state has changed.
@@ -104,9 +106,10 @@ class SinkRunner {
   void flush();
   /// Nothing arrived for a while; false when the runner is to end.
   bool idle(std::stop_token stop);
-  /// Reads rows that the target lacks from the source, and puts them in once the log has passed the read's fence.
+  /// Has rows that the target lacks read from the source, and puts them in once the log has passed the read's fence.
   void complete_rows();
-  void read_incomplete();
+  void begin_reading();
+  void take_read();
   void put_completed();
   void release(State state);
   void serve_lend(std::stop_token stop);
@@ -137,6 +140,7 @@ class SinkRunner {
   /// Flushed since the last maintain().
   bool unmaintained_ = false;
   bool released_ = false;
+  KeyReader key_reader_;
   /// Read, and waiting for the log to pass its fence.
   std::optional<FencedRows> completion_;
   SteadyClock::time_point next_completion_;

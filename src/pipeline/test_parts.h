@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <filesystem>
@@ -80,6 +81,8 @@ struct MemoryTarget {
   std::optional<Cursor> cursor;
   sinks::Counters counters;
   std::vector<CopiedTable> copied;
+  /// Rows that lack a value.
+  std::atomic<std::uint64_t> lacking = 0;
   /// What befalls the sink: called with "open", "apply", "flush"; may throw.
   std::function<void(const std::string& step)> fate = [](const std::string&) {};
   std::vector<std::string> steps;
@@ -172,6 +175,14 @@ class MemorySink final : public sinks::Sink {
     const std::lock_guard lock(target_.mutex);
     step("release");
   }
+  std::optional<sinks::IncompleteRows> incomplete() override {
+    return sinks::IncompleteRows{.relation = text_table(1), .keys = {}};
+  }
+  std::uint64_t incomplete_rows() const override { return target_.lacking; }
+  std::uint64_t complete(const FencedRows& rows) override {
+    target_.lacking -= rows.rows.count;
+    return rows.rows.count;
+  }
   sinks::Counters counters() const override { return counters_; }
   std::vector<sinks::DeadLetter> take_dead_letters() override { return std::exchange(letters_, {}); }
   std::vector<sinks::SinkProblem> problems() const override { return {}; }
@@ -196,6 +207,7 @@ struct MemoryServer {
   std::vector<std::string> rows_at_start;
   std::function<void()> prepare_fate = [] {};
   std::function<void()> stream_fate = [] {};
+  std::function<FencedRows(std::stop_token stop)> read_fate = [](const std::stop_token&) { return FencedRows(); };
 
   static Lsn end_of(std::size_t transaction) { return Lsn(1000 + 100 * (transaction + 1)); }
   void commit(const std::string& row) {
@@ -253,7 +265,9 @@ class MemorySource final : public sources::Source {
     const std::lock_guard lock(server_.mutex);
     return std::make_unique<Copy>(server_.rows_at_start);
   }
-  FencedRows read_keys(const RelationPtr&, const std::vector<std::string>&) override { return {}; }
+  FencedRows read_keys(const RelationPtr&, const std::vector<std::string>&, std::stop_token stop) override {
+    return server_.read_fate(stop);
+  }
   sources::SourceStatus status() const override { return {}; }
   Lsn request_current_end() override {
     const std::lock_guard lock(server_.mutex);

@@ -136,9 +136,10 @@ class Source {
   /// `only`: when not empty, just these tables.
   virtual std::unique_ptr<Copy> begin_copy(std::stop_token stop, const std::vector<Oid>& only) = 0;
   /// The rows of `relation` whose key is one of `keys` (tuples of its match_key() columns in that order), under a fence
-  /// that the stream soon passes. Any thread. Throws RetryError or ReconnectError when it is to be asked another time,
-  /// RefusedError when it may not be asked.
-  virtual FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) = 0;
+  /// that the stream soon passes. Any thread; ends soon after a stop request, and after a minute at the latest. Throws
+  /// RetryError or ReconnectError when it is to be asked another time, RefusedError when it may not be asked.
+  virtual FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
+                               std::stop_token stop) = 0;
   virtual SourceStatus status() const = 0;
   /// The place up to which everything committed by now lies, after a nudge that makes the stream soon pass it.
   virtual Lsn request_current_end() = 0;

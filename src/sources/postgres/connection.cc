@@ -105,19 +105,21 @@ std::unique_ptr<Connection> Connection::open(const SourceSpec& spec, ConnectionK
   PGconn* raw = PQconnectStartParams(names.data(), values.data(), 1);
   if (raw == nullptr) throw RetryError("TR101", "no memory for a connection", "free some memory");
   std::unique_ptr<Connection> connection(new Connection(raw));
-  connection->finish_connecting(spec, stop);
+  const auto deadline = SteadyClock::now() + spec.connect_timeout;
+  connection->finish_connecting(stop, deadline);
+  connection->give_up_on(std::move(stop), deadline);
   connection->pin_settings(kind);
+  connection->give_up_on({});
   return connection;
 }
 
 Connection::~Connection() { PQfinish(connection_); }
 
-void Connection::finish_connecting(const SourceSpec& spec, std::stop_token stop) {
+void Connection::finish_connecting(const std::stop_token& stop, SteadyClock::time_point deadline) {
   // With verbose errors a refusal carries its SQLSTATE, which libpq does not give otherwise here.
   PQsetErrorVerbosity(connection_, PQERRORS_VERBOSE);
   PQsetNoticeReceiver(connection_, ignore_notice, nullptr);
   if (PQstatus(connection_) == CONNECTION_BAD) throw_connection_error(PQerrorMessage(connection_));
-  const auto deadline = SteadyClock::now() + spec.connect_timeout;
   PostgresPollingStatusType wanted = PGRES_POLLING_WRITING;
   while (wanted != PGRES_POLLING_OK) {
     if (wanted == PGRES_POLLING_FAILED) throw_connection_error(PQerrorMessage(connection_));
@@ -154,15 +156,60 @@ Rows Connection::checked(pg_result* result, std::string_view doing) {
   throw_server_error(error, doing);
 }
 
+void Connection::give_up_on(std::stop_token stop, SteadyClock::time_point deadline) {
+  stop_ = std::move(stop);
+  deadline_ = deadline;
+}
+
+void Connection::await(short events, std::string_view doing) const {
+  constexpr int kMomentMs = 50;
+  pollfd wait{PQsocket(connection_), events, 0};
+  if (poll(&wait, 1, kMomentMs) > 0) return;
+  if (stop_.stop_requested()) throw RetryError("TR101", "stopped while " + std::string(doing), "start again");
+  if (SteadyClock::now() > deadline_)
+    throw RetryError("TR101", "PostgreSQL gave no answer in time while " + std::string(doing),
+                     "see whether the server and the network work; it is tried again");
+}
+
+Rows Connection::finish_query(bool queued, std::string_view doing) {
+  for (int left = queued ? PQflush(connection_) : -1; left != 0; left = PQflush(connection_)) {
+    if (left < 0) throw_server_error({"", "the connection was lost"}, doing);
+    await(POLLIN | POLLOUT, doing);
+    // A server that answers already may take nothing until that is read. What fails here fails again above.
+    PQconsumeInput(connection_);
+  }
+  PQsetnonblocking(connection_, 0);
+  std::unique_ptr<pg_result, decltype(&PQclear)> last(nullptr, PQclear);
+  while (true) {
+    // On a connection that is gone PQgetResult() says so at once.
+    bool alive = true;
+    while (alive && PQisBusy(connection_) != 0) {
+      await(POLLIN, doing);
+      alive = PQconsumeInput(connection_) != 0;
+    }
+    pg_result* next = PQgetResult(connection_);
+    if (next == nullptr) break;
+    // The first failure tells why; the connection may end after it.
+    if (last && PQresultStatus(last.get()) == PGRES_FATAL_ERROR)
+      PQclear(next);
+    else
+      last.reset(next);
+  }
+  return checked(last.release(), doing);
+}
+
 Rows Connection::query(const std::string& sql, std::string_view doing) {
-  return checked(PQexec(connection_, sql.c_str()), doing);
+  PQsetnonblocking(connection_, 1);
+  return finish_query(PQsendQuery(connection_, sql.c_str()) != 0, doing);
 }
 
 Rows Connection::query(const std::string& sql, const std::vector<std::string>& parameters, std::string_view doing) {
   std::vector<const char*> values;
   for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
   const int count = static_cast<int>(values.size());
-  return checked(PQexecParams(connection_, sql.c_str(), count, nullptr, values.data(), nullptr, nullptr, 0), doing);
+  PQsetnonblocking(connection_, 1);
+  return finish_query(
+      PQsendQueryParams(connection_, sql.c_str(), count, nullptr, values.data(), nullptr, nullptr, 0) != 0, doing);
 }
 
 std::string Connection::quoted_name(std::string_view name) const {

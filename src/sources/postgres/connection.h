@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/lsn.h"
+#include "base/time.h"
 #include "sources/postgres/spec.h"
 
 struct pg_conn;
@@ -54,6 +55,11 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
+  /// From here on queries are given up when `stop` is requested or nothing has come by `deadline`: they throw
+  /// RetryError (TR101), and the connection is of no more use. Without this call they wait as long as the session
+  /// lives.
+  void give_up_on(std::stop_token stop, SteadyClock::time_point deadline = SteadyClock::time_point::max());
+
   /// One or more statements without parameters (the only form on replication connections); the last one's rows.
   /// Throws as throw_server_error does; `doing` completes "while ...".
   Rows query(const std::string& sql, std::string_view doing);
@@ -71,11 +77,17 @@ class Connection {
 
  private:
   explicit Connection(pg_conn* connection) : connection_(connection) {}
-  void finish_connecting(const SourceSpec& spec, std::stop_token stop);
+  void finish_connecting(const std::stop_token& stop, SteadyClock::time_point deadline);
   void pin_settings(ConnectionKind kind);
+  /// Waits until `events` (of poll) are there, for a moment at most; throws when this is to be given up.
+  void await(short events, std::string_view doing) const;
+  /// Sends what was queued and gives the last result.
+  Rows finish_query(bool queued, std::string_view doing);
   Rows checked(pg_result* result, std::string_view doing);
 
   pg_conn* connection_;
+  std::stop_token stop_;
+  SteadyClock::time_point deadline_ = SteadyClock::time_point::max();
 };
 
 }  // namespace tailrace::postgres

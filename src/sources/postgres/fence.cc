@@ -129,26 +129,23 @@ FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::ve
   FencedRows out;
   out.rows.relation = relation;
   const std::string table = qualified(sql, *relation);
-  try {
-    // Whoever waits for a lock holds up those behind him: not for long.
-    sql.query(
-        std::string(kBegin) + "; SET LOCAL lock_timeout = '2s'; LOCK TABLE ONLY " + table + " IN ACCESS SHARE MODE",
-        "locking a table for reading");
-    out.fence = take_fence(sql);
-    const char* only = verify_table(sql, *relation) ? "" : "ONLY ";
-    if (!keys.empty()) {
-      std::string columns;
-      for (const Column& column : relation->columns)
-        columns += (columns.empty() ? "" : ", ") + sql.quoted_name(column.name);
-      const Rows rows =
-          sql.query("SELECT " + columns + " FROM " + only + table + " WHERE " + keys_condition(sql, *relation, keys),
-                    "reading rows by key");
-      for (std::size_t i = 0; i < rows.size(); ++i) append_row(rows, i, relation->columns.size(), out.rows.tuples);
-      out.rows.count = rows.size();
-    }
-  } catch (...) {
-    sql.query("ROLLBACK", kDoing);
-    throw;
+  // Whoever waits for a lock holds up those behind him, and whoever is not waited for any more need not work: not for
+  // long.
+  sql.query(std::string(kBegin) +
+                "; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '30s'; LOCK TABLE ONLY " + table +
+                " IN ACCESS SHARE MODE",
+            "locking a table for reading");
+  out.fence = take_fence(sql);
+  const char* only = verify_table(sql, *relation) ? "" : "ONLY ";
+  if (!keys.empty()) {
+    std::string columns;
+    for (const Column& column : relation->columns)
+      columns += (columns.empty() ? "" : ", ") + sql.quoted_name(column.name);
+    const Rows rows =
+        sql.query("SELECT " + columns + " FROM " + only + table + " WHERE " + keys_condition(sql, *relation, keys),
+                  "reading rows by key");
+    for (std::size_t i = 0; i < rows.size(); ++i) append_row(rows, i, relation->columns.size(), out.rows.tuples);
+    out.rows.count = rows.size();
   }
   sql.query("COMMIT", kDoing);
   return out;

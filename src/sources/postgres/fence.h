@@ -26,7 +26,7 @@ Fence begin_settled_fence(Connection& sql, std::stop_token stop, const std::func
 /// Reads the rows of `relation` whose key is one of `keys`: tuples of the relation's match_key() columns in that order,
 /// all values present. Takes ACCESS SHARE first and the snapshot afterwards, so nothing that the snapshot lacks can
 /// have rewritten the table in between. Throws RetryError when the lock is not to be had soon, or (TR121) when the
-/// table is no longer as `relation` says.
+/// table is no longer as `relation` says; after any throw `sql` is of no more use.
 FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::vector<std::string>& keys);
 
 }  // namespace tailrace::postgres

@@ -22,6 +22,9 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kFirstBackoff{100};
 constexpr milliseconds kLongestBackoff{10'000};
+/// For what is asked beside the stream: rows by key, and the end of the WAL.
+constexpr std::chrono::seconds kReadPatience{60};
+constexpr std::chrono::seconds kAskPatience{10};
 constexpr std::chrono::seconds kWatchInterval{5};
 constexpr std::chrono::seconds kTableWatchInterval{30};
 constexpr std::chrono::seconds kRememberInterval{10};
@@ -104,7 +107,7 @@ class PostgresSource::Impl {
   Lsn request_current_end();
   const SourceSpec& spec() const { return spec_; }
   SourceStatus status() const { return board_.look(); }
-  FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys);
+  FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys, std::stop_token stop);
 
  private:
   void prepare_once(const std::optional<SourceFacts>& remembered, const std::stop_token& stop);
@@ -385,11 +388,15 @@ std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token s
     snapshot_name = std::move(exported_snapshot_);
   }
   auto holder = Connection::open(spec_, ConnectionKind::kSql, stop);
+  holder->give_up_on(stop);
   std::optional<Fence> fence;
   if (exporter) fence = slot_fence(*holder, snapshot_name);
   if (!fence) {
     // A transaction that failed is of no more use.
-    if (exporter) holder = Connection::open(spec_, ConnectionKind::kSql, stop);
+    if (exporter) {
+      holder = Connection::open(spec_, ConnectionKind::kSql, stop);
+      holder->give_up_on(stop);
+    }
     fence = begin_settled_fence(*holder, stop, [&] { tell_waiting(*holder, "a copy"); });
   }
   no_longer_waiting();
@@ -410,19 +417,23 @@ Lsn PostgresSource::Impl::request_current_end() {
   // A connection kept from the last time may be gone by now.
   if (asking_) {
     try {
+      asking_->give_up_on({}, SteadyClock::now() + kAskPatience);
       return ask_current_end(*asking_);
     } catch (const Error&) {
       asking_.reset();
     }
   }
   auto connection = Connection::open(spec_, ConnectionKind::kSql);
+  connection->give_up_on({}, SteadyClock::now() + kAskPatience);
   const Lsn end = ask_current_end(*connection);
   asking_ = std::move(connection);
   return end;
 }
 
-FencedRows PostgresSource::Impl::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) {
-  const auto connection = Connection::open(spec_, ConnectionKind::kSql);
+FencedRows PostgresSource::Impl::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
+                                           std::stop_token stop) {
+  const auto connection = Connection::open(spec_, ConnectionKind::kSql, stop);
+  connection->give_up_on(stop, SteadyClock::now() + kReadPatience);
   FencedRows read = postgres::read_keys(*connection, relation, keys);
   ask_current_end(*connection);
   return read;
@@ -437,8 +448,9 @@ void PostgresSource::stream(std::stop_token stop) { impl_->stream(std::move(stop
 std::unique_ptr<sources::Copy> PostgresSource::begin_copy(std::stop_token stop, const std::vector<Oid>& only) {
   return impl_->begin_copy(std::move(stop), only);
 }
-FencedRows PostgresSource::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) {
-  return impl_->read_keys(relation, keys);
+FencedRows PostgresSource::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
+                                     std::stop_token stop) {
+  return impl_->read_keys(relation, keys, std::move(stop));
 }
 SourceStatus PostgresSource::status() const { return impl_->status(); }
 Lsn PostgresSource::request_current_end() { return impl_->request_current_end(); }

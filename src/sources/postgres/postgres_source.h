@@ -47,7 +47,8 @@ class PostgresSource final : public sources::Source {
   /// commit record is in the WAL now. `only`: when not empty, just these tables. Throws as prepare() does.
   std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop, const std::vector<Oid>& only) override;
 
-  FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys) override;
+  FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
+                       std::stop_token stop) override;
   SourceStatus status() const override;
 
   /// The server's WAL insert position now, after which a transactional message ("tailrace.nudge") is written so that

@@ -2,7 +2,9 @@
 
 #include "sources/postgres/snapshot_copy.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +16,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/unique_fd.h"
 #include "model/tuple.h"
 #include "pgoutput/messages.h"
 #include "sources/postgres/fence.h"
@@ -449,16 +452,56 @@ TEST_F(SnapshotCopyTest, keys_of_a_table_altered_since_are_not_read) {
   const RelationPtr relation = table(*source->begin_copy({}, {}), "t").relation;
   std::string key;
   TupleWriter(key, 1).text("1");
-  EXPECT_EQ(source->read_keys(relation, {key}).rows.count, 1u);
+  EXPECT_EQ(source->read_keys(relation, {key}, {}).rows.count, 1u);
   run("ALTER TABLE public.t ADD COLUMN later int");
-  EXPECT_EQ(text_of(source->read_keys(relation, {key}).rows.tuples, 1), "one");
+  EXPECT_EQ(text_of(source->read_keys(relation, {key}, {}).rows.tuples, 1), "one");
   run("ALTER TABLE public.t ALTER COLUMN v TYPE varchar(20)");
-  EXPECT_THROW(source->read_keys(relation, {key}), RetryError);
+  EXPECT_THROW(source->read_keys(relation, {key}, {}), RetryError);
   run("DROP TABLE public.t; CREATE TABLE public.t (id int PRIMARY KEY, v varchar(10))");
-  EXPECT_THROW(source->read_keys(relation, {key}), RetryError);
+  EXPECT_THROW(source->read_keys(relation, {key}, {}), RetryError);
   run("BEGIN; LOCK TABLE public.t");
-  EXPECT_THROW(source->read_keys(relation, {key}), RetryError);
+  EXPECT_THROW(source->read_keys(relation, {key}, {}), RetryError);
   run("COMMIT");
+}
+
+TEST_F(SnapshotCopyTest, a_read_from_a_server_that_hangs_ends_at_a_stop_request) {
+  run("CREATE TABLE public.t (id int PRIMARY KEY)");
+  make_source(spec());
+  const RelationPtr relation = table(*source->begin_copy({}, {}), "t").relation;
+  std::string key;
+  TupleWriter(key, 1).text("1");
+  // A server that takes connections and never says a word.
+  const UniqueFd mute(socket(AF_INET, SOCK_STREAM, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(mute.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(mute.get(), 4), 0);
+  ASSERT_EQ(getsockname(mute.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  SourceSpec silent = spec();
+  silent.conninfo = "host=127.0.0.1 port=" + std::to_string(ntohs(address.sin_port)) + " dbname=copy user=postgres";
+  PostgresSource elsewhere(silent, memory, log);
+  std::stop_source stop;
+  std::jthread stopper([&] {
+    std::this_thread::sleep_for(milliseconds(200));
+    stop.request_stop();
+  });
+  const auto began = SteadyClock::now();
+  EXPECT_THROW(elsewhere.read_keys(relation, {key}, stop.get_token()), RetryError);
+  // One that answers, and then falls silent in the middle of a statement.
+  std::stop_source later;
+  std::jthread second([&] {
+    std::this_thread::sleep_for(milliseconds(200));
+    later.request_stop();
+  });
+  const auto other = PrivateCluster::instance().connect("copy");
+  other->give_up_on(later.get_token());
+  EXPECT_THROW(other->query("SELECT pg_sleep(60)", "testing"), RetryError);
+  const auto bounded = PrivateCluster::instance().connect("copy");
+  bounded->give_up_on({}, SteadyClock::now() + milliseconds(200));
+  EXPECT_THROW(bounded->query("SELECT pg_sleep(60)", "testing"), RetryError);
+  EXPECT_LT(SteadyClock::now() - began, std::chrono::seconds(5));
 }
 
 TEST_F(SnapshotCopyTest, keys_of_a_partitioned_table_that_is_published_as_one_are_found_in_its_partitions) {
@@ -469,7 +512,7 @@ TEST_F(SnapshotCopyTest, keys_of_a_partitioned_table_that_is_published_as_one_ar
   const RelationPtr relation = table(*source->begin_copy({}, {}), "p").relation;
   std::string key;
   TupleWriter(key, 1).text("3");
-  EXPECT_EQ(text_of(source->read_keys(relation, {key}).rows.tuples, 1), "x");
+  EXPECT_EQ(text_of(source->read_keys(relation, {key}, {}).rows.tuples, 1), "x");
 }
 
 }  // namespace
