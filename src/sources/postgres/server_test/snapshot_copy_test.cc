@@ -2,9 +2,7 @@
 
 #include "sources/postgres/snapshot_copy.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
@@ -16,92 +14,17 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
-#include "base/unique_fd.h"
 #include "model/tuple.h"
 #include "pgoutput/messages.h"
-#include "sources/postgres/fence.h"
 #include "sources/postgres/postgres_source.h"
-#include "sources/postgres/recording_log.h"
-#include "sources/postgres/server_test/facts_in_memory.h"
-#include "sources/postgres/server_test/private_cluster.h"
+#include "sources/postgres/server_test/copy_fixture.h"
 
 namespace tailrace::postgres {
 namespace {
 
 using std::chrono::milliseconds;
 
-/// Tuples of a copy, from all readers.
-struct Collected {
-  std::mutex mutex;
-  std::vector<std::string> tuples;
-  int finished = 0;
-};
-
-class Collector : public RowReceiver {
- public:
-  explicit Collector(Collected& into) : into_(into) {}
-  void take(CopiedRows& rows) override {
-    ByteReader in(rows.tuples);
-    const std::lock_guard lock(into_.mutex);
-    for (std::uint64_t i = 0; i < rows.count; ++i) into_.tuples.emplace_back(measure_tuple(in).bytes());
-    EXPECT_TRUE(in.empty());
-  }
-  void finish() override {
-    const std::lock_guard lock(into_.mutex);
-    ++into_.finished;
-  }
-
- private:
-  Collected& into_;
-};
-
-std::string text_of(const std::string& tuple, std::size_t column) {
-  auto it = TupleView(tuple).begin();
-  for (std::size_t i = 0; i < column; ++i) it.next();
-  return std::string(it.next().bytes);
-}
-
-class SnapshotCopyTest : public testing::Test {
- protected:
-  void SetUp() override {
-    ASSERT_TRUE(PrivateCluster::instance().running()) << kNoServer;
-    PrivateCluster::instance().create_database("copy");
-    sql = PrivateCluster::instance().connect("copy");
-  }
-  Rows run(const std::string& statement) { return sql->query(statement, "testing"); }
-  SourceSpec spec() const { return PrivateCluster::instance().spec("copy"); }
-
-  void make_source(const SourceSpec& with) {
-    source = std::make_unique<PostgresSource>(with, memory, log);
-    source->prepare({});
-  }
-  void start_streaming() {
-    streaming = std::jthread([this](std::stop_token token) { source->stream(token); });
-  }
-  void wait_for_units(std::size_t count) {
-    for (int i = 0; i < 1000 && log.unit_count() < count; ++i) std::this_thread::sleep_for(milliseconds(10));
-    ASSERT_GE(log.unit_count(), count);
-  }
-  static const TableToCopy& table(const sources::Copy& copy, const std::string& name) {
-    for (const TableToCopy& candidate : copy.tables())
-      if (candidate.relation->name == name) return candidate;
-    throw DefectError("no such table in the copy: " + name);
-  }
-  std::vector<std::string> rows_of(sources::Copy& copy, const std::string& name) {
-    Collected collected;
-    CopyProgress progress;
-    copy.copy(table(copy, name), [&] { return std::make_unique<Collector>(collected); }, progress, {});
-    EXPECT_EQ(progress.rows, collected.tuples.size());
-    EXPECT_GE(collected.finished, 1);
-    return collected.tuples;
-  }
-
-  std::unique_ptr<Connection> sql;
-  FactsInMemory memory;
-  RecordingLog log;
-  std::unique_ptr<PostgresSource> source;
-  std::jthread streaming;
-};
+class SnapshotCopyTest : public CopyFixture {};
 
 const char* kAllTypes = R"sql(
 CREATE TYPE public.mood AS ENUM ('sad', 'it''s "fine"', '');
@@ -423,96 +346,6 @@ TEST_F(SnapshotCopyTest, copy_and_stream_together_hold_each_transaction_once_und
   const Rows truth = run("SELECT id FROM public.t");
   EXPECT_EQ(ids.size(), truth.size());
   EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), truth.size());
-}
-
-TEST_F(SnapshotCopyTest, keys_are_read_exactly_as_of_their_fence) {
-  run("CREATE TABLE public.t (a int, b text, v text, PRIMARY KEY (b, a))");
-  run("INSERT INTO public.t VALUES (1, 'x''y', 'one'), (2, 'z', NULL)");
-  make_source(spec());
-  const auto copy = source->begin_copy({}, {});
-  const RelationPtr relation = table(*copy, "t").relation;
-  const auto key = [](const std::string& b, const std::string& a) {
-    std::string out;
-    TupleWriter writer(out, 2);
-    writer.text(b);
-    writer.text(a);
-    return out;
-  };
-  const FencedRows read = read_keys(*sql, relation, {key("x'y", "1"), key("gone", "7")});
-  ASSERT_EQ(read.rows.count, 1u);
-  EXPECT_EQ(text_of(read.rows.tuples, 2), "one");
-  run("INSERT INTO public.t VALUES (3, 'later', 'x')");
-  const Rows last = run("SELECT pg_current_xact_id()::xid, pg_current_wal_insert_lsn()");
-  EXPECT_FALSE(read.fence.contains(Xid(static_cast<std::uint32_t>(last.number(0, 0))), last.lsn(0, 1)));
-}
-
-TEST_F(SnapshotCopyTest, keys_of_a_table_altered_since_are_not_read) {
-  run("CREATE TABLE public.t (id int PRIMARY KEY, v varchar(10)); INSERT INTO public.t VALUES (1, 'one')");
-  make_source(spec());
-  const RelationPtr relation = table(*source->begin_copy({}, {}), "t").relation;
-  std::string key;
-  TupleWriter(key, 1).text("1");
-  EXPECT_EQ(source->read_keys(relation, {key}, {}).rows.count, 1u);
-  run("ALTER TABLE public.t ADD COLUMN later int");
-  EXPECT_EQ(text_of(source->read_keys(relation, {key}, {}).rows.tuples, 1), "one");
-  run("ALTER TABLE public.t ALTER COLUMN v TYPE varchar(20)");
-  EXPECT_THROW(source->read_keys(relation, {key}, {}), RetryError);
-  run("DROP TABLE public.t; CREATE TABLE public.t (id int PRIMARY KEY, v varchar(10))");
-  EXPECT_THROW(source->read_keys(relation, {key}, {}), RetryError);
-  run("BEGIN; LOCK TABLE public.t");
-  EXPECT_THROW(source->read_keys(relation, {key}, {}), RetryError);
-  run("COMMIT");
-}
-
-TEST_F(SnapshotCopyTest, a_read_from_a_server_that_hangs_ends_at_a_stop_request) {
-  run("CREATE TABLE public.t (id int PRIMARY KEY)");
-  make_source(spec());
-  const RelationPtr relation = table(*source->begin_copy({}, {}), "t").relation;
-  std::string key;
-  TupleWriter(key, 1).text("1");
-  // A server that takes connections and never says a word.
-  const UniqueFd mute(socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  ASSERT_EQ(bind(mute.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(listen(mute.get(), 4), 0);
-  ASSERT_EQ(getsockname(mute.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
-  SourceSpec silent = spec();
-  silent.conninfo = "host=127.0.0.1 port=" + std::to_string(ntohs(address.sin_port)) + " dbname=copy user=postgres";
-  PostgresSource elsewhere(silent, memory, log);
-  std::stop_source stop;
-  std::jthread stopper([&] {
-    std::this_thread::sleep_for(milliseconds(200));
-    stop.request_stop();
-  });
-  const auto began = SteadyClock::now();
-  EXPECT_THROW(elsewhere.read_keys(relation, {key}, stop.get_token()), RetryError);
-  // One that answers, and then falls silent in the middle of a statement.
-  std::stop_source later;
-  std::jthread second([&] {
-    std::this_thread::sleep_for(milliseconds(200));
-    later.request_stop();
-  });
-  const auto other = PrivateCluster::instance().connect("copy");
-  other->give_up_on(later.get_token());
-  EXPECT_THROW(other->query("SELECT pg_sleep(60)", "testing"), RetryError);
-  const auto bounded = PrivateCluster::instance().connect("copy");
-  bounded->give_up_on({}, SteadyClock::now() + milliseconds(200));
-  EXPECT_THROW(bounded->query("SELECT pg_sleep(60)", "testing"), RetryError);
-  EXPECT_LT(SteadyClock::now() - began, std::chrono::seconds(5));
-}
-
-TEST_F(SnapshotCopyTest, keys_of_a_partitioned_table_that_is_published_as_one_are_found_in_its_partitions) {
-  run("CREATE TABLE public.p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); "
-      "CREATE TABLE public.p1 PARTITION OF public.p FOR VALUES FROM (0) TO (10); INSERT INTO public.p VALUES (3, 'x'); "
-      "CREATE PUBLICATION tailrace_copy FOR TABLE public.p WITH (publish_via_partition_root = true)");
-  make_source(spec());
-  const RelationPtr relation = table(*source->begin_copy({}, {}), "p").relation;
-  std::string key;
-  TupleWriter(key, 1).text("3");
-  EXPECT_EQ(text_of(source->read_keys(relation, {key}, {}).rows.tuples, 1), "x");
 }
 
 }  // namespace
