@@ -83,14 +83,11 @@ RelationPtr decode(ByteReader& in) {
 
 std::vector<std::size_t> Relation::match_key() const {
   std::vector<std::pair<int, std::size_t>> found;
-  const bool by_primary_key = identity == ReplicaIdentity::kFull || identity == ReplicaIdentity::kDefault;
-  if (by_primary_key && primary_key_immediate) {
-    for (std::size_t i = 0; i < columns.size(); ++i)
-      if (columns[i].primary_key_place > 0) found.emplace_back(columns[i].primary_key_place, i);
-  }
-  if (found.empty() && identity != ReplicaIdentity::kFull && identity != ReplicaIdentity::kNothing) {
-    for (std::size_t i = 0; i < columns.size(); ++i)
-      if (columns[i].in_identity) found.emplace_back(0, i);
+  const bool whole = identity == ReplicaIdentity::kFull;
+  if (identity == ReplicaIdentity::kNothing || (whole && !primary_key_immediate)) return {};
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    const Column& column = columns[i];
+    if (whole ? column.primary_key_place > 0 : column.in_identity) found.emplace_back(column.primary_key_place, i);
   }
   std::ranges::sort(found);
   std::vector<std::size_t> key;

@@ -69,6 +69,9 @@ struct Relation {
   /// Columns that tell rows of this table apart at a target, in key order: under DEFAULT and INDEX the identity's
   /// columns (primary key order for a primary key), under FULL an immediate primary key. Empty: the table has no key;
   /// under FULL it is then a multiset of whole rows, else append-only.
+  /// The identity's columns are those at the change's own place in the log. A primary key under FULL is what the
+  /// catalog said when the change was read: a key that may not have been there yet, or was another. It is a short cut,
+  /// and whoever takes it has to see whether it holds.
   std::vector<std::size_t> match_key() const;
 };
 

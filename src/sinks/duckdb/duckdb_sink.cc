@@ -103,6 +103,8 @@ void DuckdbSink::State::close() {
 Table& DuckdbSink::State::adopt(std::unique_ptr<Table> table) {
   Table& out = *table;
   const Relation& relation = *out.shape.relation;
+  out.whole_rows = whole_rows_.contains({relation.schema, relation.name});
+  if (out.whole_rows) out.shape.go_by_whole_rows();
   auto& place = tables_[{relation.schema, relation.name}];
   if (place) by_oid_.erase(place->shape.relation->oid);
   by_oid_[relation.oid] = &out;
@@ -165,11 +167,7 @@ void DuckdbSink::State::apply(const ChangeBatch& batch) {
     write_batch(batch);
   } catch (const SuspectTable& suspect) {
     roll_back();
-    hold_suspect(*suspect.table, suspect.at, suspect.reason);
-    throw RetryError("TR612",
-                     fmt::format("table {} is not what it must be ({}); it is held",
-                                 suspect.table->shape.relation->display_name(), suspect.reason),
-                     "the other tables go on; for a new copy move the target away and start again");
+    give_up(*suspect.table, suspect.at, suspect.reason);
   } catch (...) {
     roll_back();
     throw;
@@ -207,17 +205,21 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch) {
       }
       last = place->second;
     }
-    if (last != nullptr) {
-      last->add(change);
-    } else {
+    if (last == nullptr) {
       ++counters_.received;
       ++counters_.filtered;
+    } else if (!last->add(change)) {
+      write_table(*last);
+      last->restart();
+      last->add(change);
     }
   }
-  for (const auto& table : touched) {
-    TableWriter(*connection_, *table).write();
-    record(*table);
-  }
+  for (const auto& table : touched) write_table(*table);
+}
+
+void DuckdbSink::State::write_table(TableBatch& batch) {
+  TableWriter(*connection_, batch).write();
+  record(batch);
 }
 
 void DuckdbSink::State::record(TableBatch& batch) {
@@ -240,11 +242,23 @@ void DuckdbSink::State::record(TableBatch& batch) {
   }
 }
 
-void DuckdbSink::State::hold_suspect(Table& table, const Position& at, const std::string& reason) {
+void DuckdbSink::State::give_up(Table& table, const Position& at, const std::string& reason) {
+  const Relation& relation = *table.shape.relation;
+  // Letters and incomplete rows are known by their key alone.
+  if (relation.identity == ReplicaIdentity::kFull && table.shape.keyed() && !tables_on_disk_->has_keys(table)) {
+    whole_rows_.emplace(relation.schema, relation.name);
+    throw RetryError("TR619",
+                     fmt::format("the key of table {} does not tell its rows apart at {} ({}): whole rows are compared",
+                                 relation.display_name(), at.str(), reason),
+                     "none needed");
+  }
   table.hold = std::make_unique<Hold>(Hold{"TR612", reason, at});
   connection_->run("BEGIN");
   tables_on_disk_->write_hold(table, PgTime::now());
   connection_->run("COMMIT");
+  throw RetryError("TR612",
+                   fmt::format("table {} is not what it must be ({}); it is held", relation.display_name(), reason),
+                   "the other tables go on; for a new copy move the target away and start again");
 }
 
 Cursor DuckdbSink::State::flush() {

@@ -89,7 +89,9 @@ std::uint64_t DuckdbSink::State::complete(const FencedRows& read) {
   const auto found = by_oid_.find(read.rows.relation->oid);
   if (found == by_oid_.end()) return 0;
   Table& table = *found->second;
-  if (table.hold || !same_at_target(shape_of(read.rows.relation), table.shape)) return 0;
+  if (table.hold || !same_columns(shape_of(read.rows.relation), table.shape) ||
+      !same_key(shape_of(read.rows.relation), table.shape))
+    return 0;
   begin();
   try {
     const std::uint64_t completed = put_completed(table, read);

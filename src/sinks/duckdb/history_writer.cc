@@ -66,7 +66,7 @@ void TableWriter::end_versions() {
       rows.set_int64(at++, lsn(*ending.ended_by));
       rows.set_int64(at++, seq(*ending.ended_by));
       rows.end_row();
-      continues = continues || !batch_.transaction_of(*ending.ended_by).first_part;
+      continues = continues || batch_.continues(*ending.ended_by);
     }
     rows.flush();
     end_staged(endings.size(), continues, *endings.front().ended_by);
@@ -109,7 +109,7 @@ void TableWriter::end_staged(std::size_t count, bool continues, const Change& so
 void TableWriter::end_all_versions() {
   const Change& by = shape_.multiset() ? *batch_.multiset().truncated_by() : *batch_.keyed().truncated_by();
   const std::string history = table_.history_name();
-  if (!shape_.intermediate && !batch_.transaction_of(by).first_part)
+  if (!shape_.intermediate && batch_.continues(by))
     connection_.run(fmt::format("DELETE FROM {} WHERE is_current AND from_seq = {}", history, seq(by)));
   const auto ended = connection_.run(fmt::format(
       "INSERT INTO {0} SELECT {1}, least(h.effective_from, make_timestamptz({2})), make_timestamptz({2}), false, "

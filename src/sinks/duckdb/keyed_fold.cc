@@ -3,6 +3,22 @@
 #include <new>
 
 namespace tailrace::duckdb {
+namespace {
+
+/// Whether the image may be this row, as far as the image is known.
+bool shows(const RowImage& image, TupleView row) {
+  FieldWalk known(image);
+  FieldWalk told(row);
+  for (std::size_t n = row.size(); n > 0; --n) {
+    const Field mine = known.next();
+    const Field field = told.next();
+    if (mine.kind == FieldKind::kUnchanged) continue;
+    if (mine.kind != field.kind || mine.bytes != field.bytes) return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 RowImage complete_row(const Change& change, const RowImage& before, std::size_t width, Arena& arena) {
   RowImage image{&change, change.new_row, nullptr};
@@ -85,7 +101,7 @@ void KeyedFold::touch(std::uint32_t index, const Change& change) {
 
 void KeyedFold::insert(const Change& change, ByteView key) {
   const std::uint32_t index = slot_of(key);
-  if (slots_[index].present) contradicted(change);
+  if (slots_[index].present) contradict(change);
   touch(index, change);
   Slot& slot = slots_[index];
   slot.last = &change;
@@ -103,7 +119,10 @@ std::uint32_t KeyedFold::present_slot(const Change& change, ByteView key, bool a
     slot.existed = true;
     slot.base = index;
   } else if (fresh ? !absent : !slot.present) {
-    contradicted(change);
+    contradict(change);
+  } else if (slot.present && change.old_kind == OldTuple::kFull && !shows(slot.image, change.old_row)) {
+    // Two rows of one key: the relation's key is not that of this place in the log.
+    contradict(change);
   }
   return index;
 }
@@ -123,7 +142,7 @@ void KeyedFold::update(const Change& change, ByteView old_key, ByteView new_key,
   slots_[from].image = {};
   slots_[from].base = kNone;
   const std::uint32_t to = slot_of(new_key);
-  if (slots_[to].present) contradicted(change);
+  if (slots_[to].present) contradict(change);
   touch(to, change);
   slots_[to].last = &change;
   slots_[to].present = true;

@@ -55,10 +55,16 @@ class KeyedFold {
   /// An insert whose key nobody has asked for yet.
   void insert_unseen(const Change& change) { unseen_.push_back(&change); }
 
+  /// The change cannot be folded by a key at all.
+  void contradict(const Change& change) {
+    if (contradiction_ == nullptr) contradiction_ = &change;
+  }
+
   bool only_inserts() const { return slots_.empty() && truncated_by_ == nullptr; }
   bool empty() const { return only_inserts() && unseen_.empty(); }
   bool touched(ByteView key) const { return find(key, hash_bytes(key)) != kNone; }
-  /// The first change that cannot follow on those before it: a row inserted that is there, or changed that is not.
+  /// The first change that cannot follow on those before it: a row inserted that is there, or changed that is not, or
+  /// that was another when all of it is told.
   const Change* contradiction() const { return contradiction_; }
   /// The listed inserts; the caller moves them in by insert() before the first other change.
   std::vector<const Change*> take_unseen() { return std::move(unseen_); }
@@ -81,9 +87,6 @@ class KeyedFold {
   std::uint32_t slot_of(ByteView key);
   /// The slot of a row that the source had just before the change.
   std::uint32_t present_slot(const Change& change, ByteView key, bool absent);
-  void contradicted(const Change& change) {
-    if (contradiction_ == nullptr) contradiction_ = &change;
-  }
   void grow();
   void touch(std::uint32_t slot, const Change& change);
 

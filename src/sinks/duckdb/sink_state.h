@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -48,7 +49,10 @@ class DuckdbSink::State {
   void roll_back() noexcept;
   void write_batch(const ChangeBatch& batch);
   void record(TableBatch& batch);
-  void hold_suspect(Table& table, const Position& at, const std::string& reason);
+  void write_table(TableBatch& batch);
+  /// The transaction is gone: the table is tried again by whole rows where that is possible, else held. Throws
+  /// RetryError.
+  [[noreturn]] void give_up(Table& table, const Position& at, const std::string& reason);
   std::uint64_t put_completed(Table& table, const FencedRows& read);
   /// Null for a table that the pipeline does not want.
   Table* table_for(const Relation& relation, const Position& at);
@@ -81,6 +85,8 @@ class DuckdbSink::State {
   std::unique_ptr<StateTables> tables_on_disk_;
   std::map<Name, std::unique_ptr<Table>> tables_;
   std::unordered_map<Oid, Table*> by_oid_;
+  /// Tables whose key failed. Until the sink goes: a key that fails at one place of the log mostly holds further on.
+  std::set<Name> whole_rows_;
   std::optional<Cursor> durable_;
   Cursor pending_;
   sinks::Counters counters_;

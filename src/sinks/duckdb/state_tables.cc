@@ -216,6 +216,11 @@ void StateTables::drop_incomplete(const Table& table, const std::string& key) {
   Statement(connection_, "DELETE FROM tailrace.incomplete WHERE " + of(table) + " AND key = ?").bind_blob(key).run();
 }
 
+bool StateTables::has_keys(const Table& table) {
+  return !connection_.rows("SELECT key FROM tailrace.letters WHERE " + of(table)).empty() ||
+         !connection_.rows("SELECT key FROM tailrace.incomplete WHERE " + of(table)).empty();
+}
+
 void StateTables::clear_keys(const Table& table) {
   connection_.run("DELETE FROM tailrace.letters WHERE " + of(table));
   connection_.run("DELETE FROM tailrace.incomplete WHERE " + of(table));

@@ -50,6 +50,8 @@ class StateTables {
   /// In place of what was noted of that key before.
   void put_incomplete(const Table& table, const std::string& key, const IncompleteRow& row);
   void drop_incomplete(const Table& table, const std::string& key);
+  /// Whether letters or incomplete keys are noted of the table.
+  bool has_keys(const Table& table);
   /// Forgets letters and incomplete keys of the table (after a truncate).
   void clear_keys(const Table& table);
   /// Forgets everything of the table but itself (before a new copy).

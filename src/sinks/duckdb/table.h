@@ -57,6 +57,8 @@ struct Table {
   Fence fence;
   std::uint64_t copied_rows = 0;
   std::unique_ptr<Hold> hold;
+  /// Under FULL: the key that the catalog named did not tell the rows apart at some place of the log.
+  bool whole_rows = false;
   /// Keys with a dead letter: all that follows for them is a letter too, until a truncate.
   std::unordered_set<std::string> lettered;
   /// By key.

@@ -32,49 +32,72 @@ std::string difference(const Relation& before, const Relation& after) {
 
 TableBatch::TableBatch(Table& table, const ChangeBatch& batch, OnUnrepresentable on_unrepresentable,
                        std::uint64_t longest_row)
-    : table_(table),
-      batch_(batch),
-      on_unrepresentable_(on_unrepresentable),
-      longest_row_(longest_row),
-      keyed_(table.shape),
-      multiset_(table.shape) {
+    : table_(table), batch_(batch), on_unrepresentable_(on_unrepresentable), longest_row_(longest_row) {
+  keyed_.emplace(table.shape);
+  multiset_.emplace(table.shape);
   for (std::size_t n = 0; n < table.shape.types.size(); ++n) {
     const TargetType& type = table.shape.types[n];
     if (type.may_refuse() || type.shape == Shape::kVarchar || type.shape == Shape::kJson) risky_.push_back(n);
   }
 }
 
-void TableBatch::add(const Change& change) {
-  ++findings_.counts.received;
+bool TableBatch::add(const Change& change) {
   const Transaction& transaction = transaction_of(change);
   if (table_.hold) {
     ++findings_.counts.held;
-    return;
-  }
-  if (table_.fence.contains(transaction.xid, transaction.commit_end)) {
+  } else if (table_.fence.contains(transaction.xid, transaction.commit_end)) {
     ++findings_.counts.applied;
-    return;
+  } else {
+    const Relating relating = change.relation == accepted_ ? Relating::kTaken : accept_relation(change);
+    if (relating == Relating::kAnew) return false;
+    if (relating == Relating::kTaken) add_accepted(change);
   }
-  if (change.relation != accepted_ && !accept_relation(change)) return;
+  ++findings_.counts.received;
+  return true;
+}
+
+void TableBatch::restart() {
+  restarted_ = true;
+  keyed_.emplace(table_.shape);
+  multiset_.emplace(table_.shape);
+  findings_ = {};
+}
+
+void TableBatch::add_accepted(const Change& change) {
   if (change.kind == ChangeKind::kTruncate) return add_truncate(change);
   if (table_.shape.keyed()) return add_keyed(change);
   if (table_.shape.multiset()) return add_multiset(change);
   add_append_only(change);
 }
 
-bool TableBatch::accept_relation(const Change& change) {
+TableBatch::Relating TableBatch::accept_relation(const Change& change) {
   const Relation& relation = *change.relation;
   if (relation != *table_.shape.relation) {
     TableShape shape(std::make_shared<Relation>(relation), on_unrepresentable_);
-    if (!same_at_target(shape, table_.shape)) {
+    if (table_.whole_rows) shape.go_by_whole_rows();
+    const bool rekeyed = !same_key(shape, table_.shape);
+    // Keys of letters and incomplete rows mean nothing under another key.
+    if (!same_columns(shape, table_.shape) || (rekeyed && !(table_.lettered.empty() && table_.incomplete.empty()))) {
       hold(change, "TR610", difference(*table_.shape.relation, relation));
-      return false;
+      return Relating::kHeld;
     }
+    if (rekeyed && !(keyed_->empty() && multiset_->empty())) {
+      restarted_in_ = change.transaction;
+      return Relating::kAnew;
+    }
+    table_.shape.key = shape.key;
     table_.shape.relation = shape.relation;
     findings_.relation_changed = true;
   }
   accepted_ = change.relation;
-  return true;
+  return Relating::kTaken;
+}
+
+/// Under FULL the whole row tells which one it is, if the key does not.
+void TableBatch::refuse_keyless(const Change& change) {
+  if (table_.shape.relation->identity != ReplicaIdentity::kFull)
+    return hold(change, "TR611", "a change came without the key of its row");
+  keyed_->contradict(change);
 }
 
 void TableBatch::hold(const Change& change, const std::string& code, const std::string& reason) {
@@ -101,7 +124,7 @@ void TableBatch::refuse(const Change& change, const std::string& reason) {
   if (!table_.shape.keyed()) return;
   ByteView key;
   for (const TupleView tuple : {change.old_row, change.new_row}) {
-    if (!tuple.present() || !read_key(tuple, change.old_row, table_.shape.key, keyed_.arena(), key)) continue;
+    if (!tuple.present() || !read_key(tuple, change.old_row, table_.shape.key, keyed_->arena(), key)) continue;
     if (table_.lettered.emplace(key).second) findings_.new_lettered.emplace_back(key);
   }
 }
@@ -137,8 +160,8 @@ bool TableBatch::lettered(ByteView key) const {
 
 void TableBatch::add_keyed(const Change& change) {
   const bool quiet = table_.lettered.empty() && table_.incomplete.empty();
-  if (change.kind == ChangeKind::kInsert && quiet && keyed_.only_inserts() && !too_long(change.new_row)) {
-    keyed_.insert_unseen(change);
+  if (change.kind == ChangeKind::kInsert && quiet && keyed_->only_inserts() && !too_long(change.new_row)) {
+    keyed_->insert_unseen(change);
     ++findings_.counts.applied;
     return;
   }
@@ -147,35 +170,34 @@ void TableBatch::add_keyed(const Change& change) {
   ByteView old_key;
   ByteView new_key;
   const TupleView old_row = change.old_row.present() ? change.old_row : change.new_row;
-  bool readable = read_key(old_row, {}, table_.shape.key, keyed_.arena(), old_key);
+  bool readable = read_key(old_row, {}, table_.shape.key, keyed_->arena(), old_key);
   if (readable && change.kind == ChangeKind::kUpdate)
-    readable = read_key(change.new_row, change.old_row, table_.shape.key, keyed_.arena(), new_key);
-  if (!readable) return hold(change, "TR611", "a change came without the key of its row");
+    readable = read_key(change.new_row, change.old_row, table_.shape.key, keyed_->arena(), new_key);
+  if (!readable) return refuse_keyless(change);
   if (lettered(old_key) || (change.kind == ChangeKind::kUpdate && lettered(new_key)))
     return refuse(change, "an earlier change of this row is a dead letter");
   if (!holds(change.new_row)) return refuse(change, obstacle(change.new_row));
   const bool absent = !table_.incomplete.empty() && table_.incomplete.contains(std::string(old_key));
   if (change.kind == ChangeKind::kDelete) {
-    keyed_.remove(change, old_key, absent);
+    keyed_->remove(change, old_key, absent);
   } else {
-    keyed_.update(change, old_key, new_key, absent);
+    keyed_->update(change, old_key, new_key, absent);
   }
   ++findings_.counts.applied;
 }
 
 void TableBatch::add_insert(const Change& change) {
   ByteView key;
-  if (!read_key(change.new_row, {}, table_.shape.key, keyed_.arena(), key))
-    return hold(change, "TR611", "a change came without the key of its row");
+  if (!read_key(change.new_row, {}, table_.shape.key, keyed_->arena(), key)) return refuse_keyless(change);
   if (lettered(key)) return refuse(change, "an earlier change of this row is a dead letter");
   if (!holds(change.new_row)) return refuse(change, obstacle(change.new_row));
-  keyed_.insert(change, key);
+  keyed_->insert(change, key);
   ++findings_.counts.applied;
 }
 
 void TableBatch::see_inserts() {
-  if (keyed_.unseen().empty()) return;
-  for (const Change* change : keyed_.take_unseen()) {
+  if (keyed_->unseen().empty()) return;
+  for (const Change* change : keyed_->take_unseen()) {
     --findings_.counts.applied;
     if (table_.hold) {
       ++findings_.counts.held;
@@ -191,8 +213,8 @@ void TableBatch::add_multiset(const Change& change) {
     return hold(change, "TR611", "a change came without the old row, though the table's identity is FULL");
   const bool old_fits = !takes_old || holds(change.old_row);
   const bool new_fits = change.kind == ChangeKind::kDelete || holds(change.new_row);
-  if (takes_old && old_fits) multiset_.take_old(change);
-  if (change.kind != ChangeKind::kDelete && new_fits) multiset_.add_new(change);
+  if (takes_old && old_fits) multiset_->take_old(change);
+  if (change.kind != ChangeKind::kDelete && new_fits) multiset_->add_new(change);
   if (old_fits && new_fits) {
     ++findings_.counts.applied;
   } else {
@@ -204,15 +226,15 @@ void TableBatch::add_append_only(const Change& change) {
   if (change.kind != ChangeKind::kInsert)
     return hold(change, "TR611", "an update or delete came for a table whose rows nothing identifies");
   if (too_long(change.new_row)) return refuse(change, kRowTooLong);
-  keyed_.insert_unseen(change);
+  keyed_->insert_unseen(change);
   ++findings_.counts.applied;
 }
 
 void TableBatch::add_truncate(const Change& change) {
   if (table_.shape.multiset()) {
-    multiset_.truncate(change);
+    multiset_->truncate(change);
   } else {
-    keyed_.truncate(change);
+    keyed_->truncate(change);
   }
   if (!table_.lettered.empty() || !table_.incomplete.empty()) {
     table_.lettered.clear();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,14 +17,18 @@ inline constexpr const char* kValueNotHeld = "DuckDB's type cannot hold a value 
 inline constexpr const char* kRowTooLong = "the row is too large for DuckDB's memory (limits.memory)";
 
 /// The changes of one batch on one table: decides of each whether it is taken, and folds what is. Made by
-/// DuckdbSink::apply for one batch; TableWriter writes it.
+/// DuckdbSink::apply for one batch; TableWriter writes it. All that is folded together has one way to tell rows apart:
+/// that of the changes' own relation.
 class TableBatch {
  public:
   /// `longest_row`: rows of more bytes become letters.
   TableBatch(Table& table, const ChangeBatch& batch, OnUnrepresentable on_unrepresentable, std::uint64_t longest_row);
 
-  /// One change of this table, in order. Counts it.
-  void add(const Change& change);
+  /// One change of this table, in order. Counts it. False: from this change on rows are told apart otherwise; what is
+  /// folded is to be written, then restart(), and the change added again.
+  bool add(const Change& change);
+  /// Forgets what was folded and found.
+  void restart();
   /// The target cannot hold this row: its change becomes a letter, its key is closed.
   void refuse(const Change& change, const std::string& reason);
   /// A value of this row is known to nobody here.
@@ -41,8 +46,12 @@ class TableBatch {
     const Transaction& transaction = transaction_of(change);
     return table_.shape.intermediate ? transaction.change_seq(change.ordinal) : transaction.seq;
   }
-  KeyedFold& keyed() { return keyed_; }
-  MultisetFold& multiset() { return multiset_; }
+  /// Whether the change's transaction may have written to this table before what is folded here.
+  bool continues(const Change& change) const {
+    return !transaction_of(change).first_part || (restarted_ && change.transaction == restarted_in_);
+  }
+  KeyedFold& keyed() { return *keyed_; }
+  MultisetFold& multiset() { return *multiset_; }
 
   /// What the counters and the state tables have to learn of this batch.
   struct Findings {
@@ -58,7 +67,10 @@ class TableBatch {
   Findings& findings() { return findings_; }
 
  private:
-  bool accept_relation(const Change& change);
+  enum class Relating { kTaken, kHeld, kAnew };
+  Relating accept_relation(const Change& change);
+  void add_accepted(const Change& change);
+  void refuse_keyless(const Change& change);
   void hold(const Change& change, const std::string& code, const std::string& reason);
   void add_keyed(const Change& change);
   void add_insert(const Change& change);
@@ -79,8 +91,10 @@ class TableBatch {
   const Relation* accepted_ = nullptr;
   std::vector<std::size_t> risky_;
   std::vector<char> scratch_;
-  KeyedFold keyed_;
-  MultisetFold multiset_;
+  std::optional<KeyedFold> keyed_;
+  std::optional<MultisetFold> multiset_;
+  bool restarted_ = false;
+  std::uint32_t restarted_in_ = 0;
   Findings findings_;
 };
 

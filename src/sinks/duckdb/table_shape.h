@@ -18,6 +18,8 @@ struct TableShape {
   bool multiset() const { return key.empty() && relation->identity == ReplicaIdentity::kFull; }
   std::size_t width() const { return relation->columns.size(); }
   std::vector<TargetType> key_types() const;
+  /// Under FULL: rows are told apart by all their columns, whatever key the relation names.
+  void go_by_whole_rows();
 
   RelationPtr relation;
   std::vector<TargetType> types;
@@ -27,7 +29,9 @@ struct TableShape {
   bool intermediate = false;
 };
 
-/// Whether the target can go on under another version of a relation: same columns, types and way to tell rows apart.
-bool same_at_target(const TableShape& a, const TableShape& b);
+/// Whether the target's columns are the same under both versions of a relation.
+bool same_columns(const TableShape& a, const TableShape& b);
+/// Whether rows are told apart alike.
+bool same_key(const TableShape& a, const TableShape& b);
 
 }  // namespace tailrace::duckdb
