@@ -53,6 +53,30 @@ std::string holder(std::string_view message) {
                      "see that the directory exists and is writable");
 }
 
+/// Errors that speak of the file, the memory or a statement. Others may speak of data: conversions, limits of types,
+/// constraints, conflicts.
+bool free_of_values(duckdb_error_type type) {
+  switch (type) {
+    case DUCKDB_ERROR_NOT_IMPLEMENTED:
+    case DUCKDB_ERROR_CATALOG:
+    case DUCKDB_ERROR_PARSER:
+    case DUCKDB_ERROR_SYNTAX:
+    case DUCKDB_ERROR_BINDER:
+    case DUCKDB_ERROR_CONNECTION:
+    case DUCKDB_ERROR_SETTINGS:
+    case DUCKDB_ERROR_IO:
+    case DUCKDB_ERROR_INTERRUPT:
+    case DUCKDB_ERROR_FATAL:
+    case DUCKDB_ERROR_INTERNAL:
+    case DUCKDB_ERROR_OUT_OF_MEMORY:
+    case DUCKDB_ERROR_PERMISSION:
+    case DUCKDB_ERROR_DEPENDENCY:
+    case DUCKDB_ERROR_MISSING_EXTENSION:
+    case DUCKDB_ERROR_AUTOLOAD: return true;
+    default: return false;
+  }
+}
+
 // An entry stays until its file is closed, which is after the last reference to it went: a closing database still
 // writes, and holds a lock that any other descriptor of its file would drop.
 std::mutex open_files_lock;
@@ -64,8 +88,13 @@ std::map<std::string, std::weak_ptr<Database>>& open_files() {
 
 }  // namespace
 
-void throw_duckdb_error(duckdb_error_type type, std::string_view message, std::string_view doing) {
-  const std::string what = fmt::format("DuckDB could not {}: {}", doing, message);
+void throw_duckdb_error(duckdb_error_type type, std::string_view message, std::string_view doing, ErrorTexts texts) {
+  const std::string what =
+      fmt::format("DuckDB could not {}: {}", doing,
+                  texts == ErrorTexts::kAll || free_of_values(type)
+                      ? message
+                      : fmt::format("an error whose text is left out, since it may repeat values of rows (type {})",
+                                    static_cast<int>(type)));
   // An interrupt while a statement is prepared comes without its class.
   if (message.find("Interrupted!") != std::string_view::npos) type = DUCKDB_ERROR_INTERRUPT;
   // What runs out at a commit comes as a refusal of the transaction.
@@ -176,7 +205,7 @@ Result Connection::query(const std::string& sql) {
   if (state == DuckDBError) {
     const char* message = duckdb_result_error(result.get());
     throw_duckdb_error(duckdb_result_error_type(result.get()), message == nullptr ? "" : message,
-                       sql.substr(0, sql.find(' ')));
+                       sql.substr(0, sql.find(' ')), texts_);
   }
   return result;
 }
@@ -196,7 +225,7 @@ Result Connection::stream(const std::string& sql) {
     const char* error = duckdb_prepare_error(prepared);
     const std::string message = error == nullptr ? "" : error;
     duckdb_destroy_prepare(&prepared);
-    throw_duckdb_error(DUCKDB_ERROR_BINDER, message, "understand the query");
+    throw_duckdb_error(DUCKDB_ERROR_BINDER, message, "understand the query", texts_);
   }
   Result result;
   duckdb_pending_result pending = nullptr;
@@ -210,7 +239,7 @@ Result Connection::stream(const std::string& sql) {
   if (state == DuckDBError) {
     const auto type = duckdb_result_error_type(result.get());
     const char* text = duckdb_result_error(result.get());
-    throw_duckdb_error(type, text == nullptr ? message : text, "answer the query");
+    throw_duckdb_error(type, text == nullptr ? message : text, "answer the query", texts_);
   }
   return result;
 }
@@ -235,8 +264,9 @@ void read_text_rows(Result& result, const std::function<void(TextRow)>& take) {
       take(std::move(row));
     }
   }
+  // Only a streamed answer fails this late, and it goes to who asked.
   if (const char* error = duckdb_result_error(result.get()); error != nullptr && *error != '\0')
-    throw_duckdb_error(duckdb_result_error_type(result.get()), error, "finish the answer");
+    throw_duckdb_error(duckdb_result_error_type(result.get()), error, "finish the answer", ErrorTexts::kAll);
 }
 
 Statement::Statement(Connection& connection, const std::string& sql) {

@@ -84,6 +84,9 @@ using TextRow = std::vector<std::pair<bool, std::string>>;
 /// Reads an answer whose columns are all VARCHAR or BLOB, row by row. Throws what interrupted it.
 void read_text_rows(Result& result, const std::function<void(TextRow)>& take);
 
+/// Which of DuckDB's own texts an error repeats: those that cannot hold values of rows, or all.
+enum class ErrorTexts : std::uint8_t { kWithoutValues, kAll };
+
 /// One connection, with at most one transaction open. One thread at a time; interrupt() from any thread.
 class Connection {
  public:
@@ -103,14 +106,18 @@ class Connection {
   /// The answer's values as text (BLOBs as raw bytes).
   std::vector<TextRow> rows(const std::string& sql);
   void interrupt() { duckdb_interrupt(handle_); }
+  /// Who asks here reads the rows anyway: errors may repeat their values.
+  void show_values_in_errors() { texts_ = ErrorTexts::kAll; }
 
  private:
   std::shared_ptr<Database> database_;
   duckdb_connection handle_ = nullptr;
+  ErrorTexts texts_ = ErrorTexts::kWithoutValues;
 };
 
 /// Throws what DuckDB's error asks for. `doing` says what was tried, without values.
-[[noreturn]] void throw_duckdb_error(duckdb_error_type type, std::string_view message, std::string_view doing);
+[[noreturn]] void throw_duckdb_error(duckdb_error_type type, std::string_view message, std::string_view doing,
+                                     ErrorTexts texts = ErrorTexts::kWithoutValues);
 
 /// A prepared statement. Belongs to a connection and dies before it.
 class Statement {

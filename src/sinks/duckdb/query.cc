@@ -122,6 +122,7 @@ class DuckdbQuery::State {
   explicit State(const std::filesystem::path& path)
       : database_(open(path)), connection_(database_), file_(current_database()) {
     connection_.run("SET TimeZone = 'UTC'");
+    connection_.show_values_in_errors();
   }
   ~State() {
     if (as_of_.empty()) return;

@@ -65,6 +65,19 @@ std::string_view first_line(std::string_view text) {
 
 }  // namespace
 
+std::string ServerError::shown() const {
+  // These speak of the session, the server or the catalog. Types (22), constraints (23), functions (P0, 38, 39),
+  // foreign servers (HV) and what extensions raise (XX000) may speak of data; 42601 is also what a type says of its
+  // input.
+  const std::string_view kind = std::string_view(sqlstate).substr(0, 2);
+  const bool harmless =
+      sqlstate.empty() ||
+      one_of(kind, {"08", "0A", "25", "28", "2B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58"}) ||
+      one_of(sqlstate, {"XX001", "XX002"});
+  if (harmless && sqlstate != "42601") return message;
+  return "an error whose text is left out, since it may repeat values of rows (SQLSTATE " + sqlstate + ")";
+}
+
 ServerError parse_server_error(std::string_view body) {
   ServerError error;
   ByteReader in(body);
@@ -84,7 +97,7 @@ ServerError parse_server_error(std::string_view body) {
 
 void throw_server_error(const ServerError& error, std::string_view doing) {
   const std::string& state = error.sqlstate;
-  std::string what = "PostgreSQL refused while " + std::string(doing) + ": " + error.message;
+  std::string what = "PostgreSQL refused while " + std::string(doing) + ": " + error.shown();
   if (state.empty() || state.starts_with("08") || one_of(state, {"57P01", "57P02", "57P05", "25P03", "25P04"}))
     throw ReconnectError("TR130", what, "none needed: the connection is made again");
   if (state == "57P03") throw RetryError("TR101", what, "none needed: the server is starting or stopping");

@@ -5,12 +5,15 @@
 
 namespace tailrace::postgres {
 
-/// An error report of the server: ErrorResponse's fields that we use. No row values: DETAIL and CONTEXT are left out
-/// where they could hold some.
+/// An error report of the server: ErrorResponse's fields that we use. DETAIL and CONTEXT are not among them; `message`,
+/// too, may repeat a value of a row.
 struct ServerError {
   /// Five characters, empty when the error is the connection's own.
   std::string sqlstate;
   std::string message;
+
+  /// What may be shown: the message, or where it could repeat a value of a row, the SQLSTATE alone.
+  std::string shown() const;
 };
 
 /// Parses the body of an ErrorResponse or NoticeResponse ('E', 'N').

@@ -23,5 +23,28 @@ TEST(ServerErrorTest, a_missing_replication_right_is_named_whatever_the_version_
   EXPECT_EQ(code_of({"42501", "permission denied for table orders"}), "TR106");
 }
 
+std::string text_of(const ServerError& error) {
+  try {
+    throw_server_error(error, "reading");
+  } catch (const Error& thrown) {
+    return std::string(thrown.what()) + thrown.remedy();
+  }
+}
+
+TEST(ServerErrorTest, a_text_that_may_repeat_a_value_of_a_row_is_left_out) {
+  for (const char* state : {"22P02", "22003", "22008", "22021", "22023", "23505", "42601", "P0001", "38000", "HV000",
+                            "XX000", "01000", "00000"}) {
+    const std::string text = text_of({state, "invalid input value for enum mood: \"secret\""});
+    EXPECT_EQ(text.find("secret"), std::string::npos) << state;
+    EXPECT_NE(text.find(state), std::string::npos) << state;
+  }
+}
+
+TEST(ServerErrorTest, a_text_about_server_or_catalog_is_shown) {
+  for (const char* state :
+       {"", "08006", "28P01", "3D000", "40001", "42501", "42P01", "53300", "55006", "57P01", "58P01"})
+    EXPECT_NE(text_of({state, "the slot is active"}).find("the slot is active"), std::string::npos) << state;
+}
+
 }  // namespace
 }  // namespace tailrace::postgres

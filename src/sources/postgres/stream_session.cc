@@ -123,7 +123,7 @@ void StreamSession::take(const BackendMessage& message) {
       return;
     case 'W': copying_ = true; return;
     case 'E': throw_server_error(parse_server_error(message.body), "streaming");
-    case 'N': log::debug("source.notice", "{}", parse_server_error(message.body).message); return;
+    case 'N': log::debug("source.notice", "{}", parse_server_error(message.body).shown()); return;
     case 'c': throw ReconnectError("TR130", "the server ended the stream", "none needed: the connection is made again");
     // Parameter status and the like may come at any time.
     default: return;

@@ -37,6 +37,20 @@ TEST_F(KeyReadTest, keys_are_read_exactly_as_of_their_fence) {
   EXPECT_FALSE(read.fence.contains(Xid(static_cast<std::uint32_t>(last.number(0, 0))), last.lsn(0, 1)));
 }
 
+TEST_F(KeyReadTest, a_refused_key_is_not_repeated_in_the_error) {
+  run("CREATE TYPE public.mood AS ENUM ('sad'); CREATE TABLE public.t (m public.mood PRIMARY KEY)");
+  make_source(spec());
+  const RelationPtr relation = table(*source->begin_copy({}, {}), "t").relation;
+  std::string key;
+  TupleWriter(key, 1).text("secret");
+  try {
+    source->read_keys(relation, {key}, {});
+    FAIL() << "the key is none of the type";
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what() + error.remedy()).find("secret"), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(KeyReadTest, keys_of_a_table_altered_since_are_not_read) {
   run("CREATE TABLE public.t (id int PRIMARY KEY, v varchar(10)); INSERT INTO public.t VALUES (1, 'one')");
   make_source(spec());
