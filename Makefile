@@ -10,7 +10,7 @@ T ?=
 export JOBS FUZZ_SECONDS ROUNDS
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build demo test test-fast e2e bench fuzz lint format coverage nemesis mutants soak clean
+.PHONY: help bootstrap build demo test test-fast e2e versions bench fuzz lint format coverage nemesis mutants soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,13 +25,16 @@ demo: build ## A private PostgreSQL, a writer and a live mirror (DEMO_SECONDS=20
 	@build/release/tailrace demo --seconds $(or $(DEMO_SECONDS),0)
 
 test: ## Everything that CI runs
-	@tools/test bootstrap layers format build unit e2e asan tsan fuzz tidy
+	@tools/test bootstrap layers format build unit e2e versions asan tsan fuzz tidy
 
 test-fast: ## Layer check, format and unit tests
 	@tools/test bootstrap layers format build unit
 
 e2e: ## End-to-end tests; one of them: make e2e T=name
 	@E2E_SELECT="$(T)" tools/test bootstrap build e2e
+
+versions: ## The core suite on PostgreSQL 13, 14, 16, 17 and 18
+	@tools/test bootstrap build versions
 
 fuzz: ## Every fuzzer for FUZZ_SECONDS (30)
 	@tools/test bootstrap fuzz

@@ -1,8 +1,10 @@
 """A private PostgreSQL cluster: made, started, crashed and removed by one test or one oracle run."""
 
+import functools
 import os
 import pwd
 import random
+import re
 import shutil
 import signal
 import socket
@@ -37,6 +39,13 @@ def server_binaries() -> Path:
     if not (binaries / "initdb").exists():
         raise RuntimeError(f"no PostgreSQL server in {binaries}: run tools/bootstrap or set TAILRACE_PG_BIN")
     return binaries
+
+
+@functools.cache
+def server_major() -> int:
+    """The servers' major version: 15."""
+    said = subprocess.run([str(server_binaries() / "postgres"), "--version"], capture_output=True, text=True, check=True).stdout
+    return int(re.search(r"\d+", said)[0])
 
 
 class ReservedPort:

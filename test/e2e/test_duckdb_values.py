@@ -3,12 +3,12 @@
 
 import pytest
 
-from e2e.cluster import Cluster
+from e2e.cluster import Cluster, server_major
 from e2e.duckdb_file import rows
 from e2e.tailrace import Exit, Tailrace
 
 # PostgreSQL type, literal, DuckDB type, DuckDB's text of it
-VALUES = [
+ALL_VALUES = [
     ("smallint", "-32768", "SMALLINT", "-32768"),
     ("integer", "2147483647", "INTEGER", "2147483647"),
     ("bigint", "-9223372036854775808", "BIGINT", "-9223372036854775808"),
@@ -52,6 +52,26 @@ VALUES = [
     ("percent", "12.5", "DECIMAL(5,2)", "12.50"),
 ]
 
+# The first major version of the server that has them.
+YOUNG_TYPES = {"numeric(3,5)": 15, "numeric(5,-2)": 15}
+VALUES = [value for value in ALL_VALUES if server_major() >= YOUNG_TYPES.get(value[0], 0)]
+
+# Type of an extension, literal, its text; each becomes text.
+EXTENSIONS = ["hstore", "ltree", "citext", "cube"]
+EXTENSION_VALUES = [
+    ("hstore", """'a=>1, "b c"=>NULL, "=>"=>"\\"x"'""", r'''"a"=>"1", "=>"=>"\"x", "b c"=>NULL'''),
+    ("hstore", "''", ""),
+    ("ltree", "'Top.Science.Astronomy'", "Top.Science.Astronomy"),
+    ("lquery", "'Top.*{1,2}.!Hobby'", "Top.*{1,2}.!Hobby"),
+    ("citext", "'MiXed'", "MiXed"),
+    ("cube", "'(1,2),(3,4)'", "(1, 2),(3, 4)"),
+    ("shout", "'LOUD'", "LOUD"),
+]
+# Lists of them become lists of text.
+EXTENSION_LISTS = [("citext[]", "ARRAY['A','b',NULL]::citext[]", ["A", "b", None]),
+                   ("ltree[]", "ARRAY['a.b','c']::ltree[]", ["a.b", "c"]),
+                   ("hstore[]", "ARRAY['k=>v'::hstore]", ['"k"=>"v"'])]
+
 
 def run_until_caught_up(tailrace: Tailrace, cluster: Cluster, database: str, target, *options: str) -> None:
     process = tailrace.mirror(cluster.url(database), target, "--until-caught-up", *options)
@@ -83,6 +103,29 @@ def test_copy_and_stream_bring_the_same_exact_values(cluster: Cluster, database:
     if history:
         versions = rows(target, "SELECT id, is_current, effective_to IS NULL FROM public.v__history ORDER BY id, from_lsn")
         assert versions == [(1, False, False), (2, False, False), (3, True, True), (4, True, True), (11, True, True)]
+
+
+def test_types_of_extensions_come_as_their_text(cluster: Cluster, database: str, tailrace: Tailrace, tmp_path):
+    kinds = [kind for kind, *_ in EXTENSION_VALUES + EXTENSION_LISTS]
+    columns = ", ".join(f"c{n} {kind}" for n, kind in enumerate(kinds))
+    literals = ", ".join(value for _, value, _ in EXTENSION_VALUES + EXTENSION_LISTS)
+    # A citext is a key that equals others in spite of its letters' case.
+    cluster.execute(*(f"CREATE EXTENSION {name}" for name in EXTENSIONS), "CREATE DOMAIN shout AS citext",
+                    f"CREATE TABLE v (id citext PRIMARY KEY, {columns})", f"INSERT INTO v VALUES ('One', {literals})",
+                    database=database)
+    target = tmp_path / "target.duckdb"
+    run_until_caught_up(tailrace, cluster, database, target, "--history")
+    cluster.execute(f"INSERT INTO v VALUES ('two', {literals})", "UPDATE v SET id = 'ONE' WHERE id = 'one'",
+                    "INSERT INTO v (id) VALUES ('gone')", "DELETE FROM v WHERE id = 'GONE'", database=database)
+    run_until_caught_up(tailrace, cluster, database, target, "--history")
+    expected = [value for *_, value in EXTENSION_VALUES + EXTENSION_LISTS]
+    for table in ("v", "v__history"):
+        types = dict(rows(target, f"SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = '{table}'"))
+        assert [types[f"c{n}"] for n in range(len(kinds))] == ["VARCHAR[]" if "[]" in kind else "VARCHAR" for kind in kinds]
+    shown = ", ".join(f"c{n}" for n in range(len(kinds)))
+    assert rows(target, f"SELECT id, {shown} FROM public.v ORDER BY id") == [("ONE", *expected), ("two", *expected)]
+    current = f"SELECT id, {shown} FROM public.v__history WHERE is_current ORDER BY id"
+    assert rows(target, current) == [("ONE", *expected), ("two", *expected)]
 
 
 @pytest.mark.parametrize("identity", ["DEFAULT", "FULL", "USING INDEX other"])

@@ -197,7 +197,7 @@ def test_an_idle_database_moves_its_slot_on(mirror: Shop):
     before = mirror.cluster.query("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'tailrace_shop'")[0][0]
     mirror.cluster.execute("CREATE TABLE IF NOT EXISTS elsewhere (x text)", "INSERT INTO elsewhere SELECT repeat('x', 500) FROM generate_series(1, 5000)",
                            "DROP TABLE elsewhere")
-    moved = f"SELECT confirmed_flush_lsn > '{before}'::pg_lsn + 1000000 FROM pg_replication_slots WHERE slot_name = 'tailrace_shop'"
+    moved = f"SELECT pg_wal_lsn_diff(confirmed_flush_lsn, '{before}') > 1000000 FROM pg_replication_slots WHERE slot_name = 'tailrace_shop'"
     for _ in range(150):
         if mirror.cluster.query(moved) == [(True,)]:
             return

@@ -5,6 +5,7 @@ from oracle.sessions import origin_of
 from oracle.tables import TYPES_DDL, Table, quoted
 from oracle.values import literal
 
+# Logical messages are carried from version 14 on: before, pgoutput does not send them, and the truth leaves them out too.
 # The canonical text of a value, whatever the session that writes it has set.
 PINNED = ("SET DateStyle TO 'ISO, MDY' SET IntervalStyle TO postgres SET TimeZone TO 'UTC' SET extra_float_digits TO 3 "
           "SET bytea_output TO hex SET lc_monetary TO 'C' SET search_path TO pg_catalog")
@@ -27,7 +28,7 @@ SCHEMA = [
     f"""CREATE FUNCTION oracle.emit(transactional boolean, prefix text, content text) RETURNS void LANGUAGE plpgsql {PINNED} AS $$
         BEGIN
           PERFORM pg_logical_emit_message(transactional, prefix, content);
-          IF transactional THEN
+          IF transactional AND current_setting('server_version_num')::int >= 140000 THEN
             INSERT INTO oracle.h (op, new) VALUES ('message', ARRAY[prefix, content]);
           END IF;
         END $$""",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from e2e.cluster import Cluster
+from e2e.cluster import Cluster, server_major
 from e2e.proxy import Proxy
 from e2e.tailrace import Exit, Process, Tailrace
 from oracle import recorder
@@ -108,7 +108,7 @@ class Run:
         self._keep = keep
         self._directory = Path(tempfile.mkdtemp(prefix=f"tailrace-oracle-{seed}-"))
         self._target = self._directory / "target.duckdb"
-        self._written = all_tables()
+        self._written = all_tables(server_major())
         self._tables = [table for table in self._written if table.published]
         self._truth = Truth()
         self._stack = contextlib.ExitStack()
@@ -405,8 +405,9 @@ class Run:
     def _compare(self) -> None:
         with self._cluster.connect() as connection:
             self._findings.count("self-check: tables", check_self(connection, self._truth, self._tables))
-            self.report.streamed = connection.execute(
-                "SELECT coalesce(sum(stream_txns), 0) FROM pg_stat_replication_slots WHERE slot_name = %s", [SLOT]).fetchone()[0]
+            if server_major() >= 14:
+                self.report.streamed = connection.execute(
+                    "SELECT coalesce(sum(stream_txns), 0) FROM pg_stat_replication_slots WHERE slot_name = %s", [SLOT]).fetchone()[0]
         self.report.transactions, self.report.changes = self._truth.counts()
         end = self._truth.units[-1].end_lsn
         state = self._truth.state_at(end)

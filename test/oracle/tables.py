@@ -14,6 +14,8 @@ ALL_TYPES = [
     "numeric(10,2)[]", "timestamptz[]", "uuid[]", "bool[]", "float8[]", "date[]", "jsonb[]", "bytea[]", "oracle.mood[]",
     "varchar(20)[]",
 ]
+# The first major version of the server that has them.
+YOUNG_TYPES = {"int4multirange": 14}
 TYPES_DDL = [
     "CREATE TYPE oracle.mood AS ENUM ('sad', 'it''s \"ok\"', '', 'happy, very')",
     "CREATE TYPE oracle.pair AS (number int, word text)",
@@ -137,15 +139,17 @@ def _key(name: str, type_name: str) -> Column:
     return Column(name, type_name, not_null=True)
 
 
-def _types(offset: str) -> tuple[Column, ...]:
-    return tuple(_column(f"{offset}{place:02}", name) for place, name in enumerate(ALL_TYPES))
+def _types(offset: str, server: int) -> tuple[Column, ...]:
+    return tuple(_column(f"{offset}{place:02}", name) for place, name in enumerate(ALL_TYPES)
+                 if server >= YOUNG_TYPES.get(name, 0))
 
 
 def barrier_table() -> Table:
     return Table("oracle_barrier", (_key("n", "int8"),), ("n",), constraints=("PRIMARY KEY (n)",), weight=0)
 
 
-def all_tables() -> list[Table]:
+def all_tables(server: int) -> list[Table]:
+    """`server`: its major version."""
     parted = (_key("id", "int4"), _column("a", "text"), _column("n", "int8"))
     return [
         Table("by_int", (_key("id", "int4"), _column("a", "text"), _column("n", "int8"), _column("at", "timestamptz")),
@@ -168,9 +172,9 @@ def all_tables() -> list[Table]:
               after=("ALTER TABLE {table} REPLICA IDENTITY USING INDEX by_index_code",)),
         Table("toasty", (_key("id", "int4"), Column("big1", "text", toast=True), _column("n", "int4"),
                          Column("big2", "text", toast=True)), ("id",), constraints=("PRIMARY KEY (id)",), weight=6),
-        Table("every_type", (_key("id", "int4"), *_types("c")), ("id",), constraints=("PRIMARY KEY (id)",), weight=3,
+        Table("every_type", (_key("id", "int4"), *_types("c", server)), ("id",), constraints=("PRIMARY KEY (id)",), weight=3,
               key_space=30),
-        Table("every_type_full", (*_types("f"), _key("id", "int4")), ("id",), identity="full",
+        Table("every_type_full", (*_types("f", server), _key("id", "int4")), ("id",), identity="full",
               constraints=("PRIMARY KEY (id)",), weight=2, key_space=20),
         Table("Ünï\"cödé täble.", (_key("select", "int4"), _column("a\"b", "text"), _column("sp ace", "int4"),
                                     _column("\U0001f40d", "text"), _column("back\\slash", "text"), _column("100%", "float4")),

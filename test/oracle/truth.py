@@ -102,7 +102,7 @@ class Truth:
                 continue
             if commit := COMMIT.match(data):
                 fresh.append(Unit(lsn, int(commit[1]), datetime.fromisoformat(commit[2].replace("+00", "+00:00"))))
-            elif message := MESSAGE.match(data):
+            elif (message := MESSAGE.match(data)) and connection.info.server_version >= 140000:
                 fresh.append(Unit(lsn, 0, None, [Change("message", None, None, (message[1], message[3]))]))
         self._fill(connection, {unit.xid: unit for unit in fresh if unit.xid})
         self.units += [unit for unit in fresh if unit.changes]

@@ -83,7 +83,8 @@ class PrivateCluster {
   }
 
   int run(const std::string& command) const {
-    std::string path;
+    const char* chosen = std::getenv("TAILRACE_PG_BIN");
+    std::string path = chosen == nullptr ? std::string() : std::string(chosen) + ":";
     for (const int version : {18, 17, 16, 15, 14, 13})
       path += "/usr/lib/postgresql/" + std::to_string(version) + "/bin:";
     std::string shell = "PATH=" + path + "$PATH " + command + " >/dev/null 2>&1";

@@ -24,7 +24,12 @@ namespace {
 
 using std::chrono::milliseconds;
 
-class SnapshotCopyTest : public CopyFixture {};
+class SnapshotCopyTest : public CopyFixture {
+ protected:
+  int server_version() const { return sql->server_version(); }
+  bool has_multiranges() const { return server_version() >= 140000; }
+  void make_all_types();
+};
 
 const char* kAllTypes = R"sql(
 CREATE TYPE public.mood AS ENUM ('sad', 'it''s "fine"', '');
@@ -59,8 +64,15 @@ INSERT INTO public.source (id, c_text, c_varchar, c_num, c_f4, c_f8, c_date, c_t
   '0', decode(repeat('00ff', 30000), 'hex'), NULL);
 )sql";
 
+void SnapshotCopyTest::make_all_types() {
+  std::string statements = kAllTypes;
+  const std::string multirange = "int4multirange";
+  if (!has_multiranges()) statements.replace(statements.find(multirange), multirange.size(), "text");
+  run(statements);
+}
+
 TEST_F(SnapshotCopyTest, copy_and_stream_make_the_same_bytes_of_every_type) {
-  run(kAllTypes);
+  make_all_types();
   make_source(spec());
   const auto copy = source->begin_copy({}, {});
   const std::vector<std::string> copied = rows_of(*copy, "source");
@@ -83,7 +95,7 @@ TEST_F(SnapshotCopyTest, copy_and_stream_make_the_same_bytes_of_every_type) {
 }
 
 TEST_F(SnapshotCopyTest, defaults_of_role_and_database_change_no_byte) {
-  run(kAllTypes);
+  make_all_types();
   run("CREATE SCHEMA elsewhere; CREATE VIEW elsewhere.pg_class AS SELECT 1 AS oid; "
       "CREATE FUNCTION elsewhere.pg_current_snapshot() RETURNS text LANGUAGE sql AS $$SELECT 'hijacked'$$");
   make_source(spec());
@@ -126,7 +138,7 @@ TEST_F(SnapshotCopyTest, defaults_of_role_and_database_change_no_byte) {
 }
 
 TEST_F(SnapshotCopyTest, domains_elements_and_kinds_are_seen_through) {
-  run(kAllTypes);
+  make_all_types();
   make_source(spec());
   const auto copy = source->begin_copy({}, {});
   const Relation& relation = *table(*copy, "source").relation;
@@ -144,7 +156,7 @@ TEST_F(SnapshotCopyTest, domains_elements_and_kinds_are_seen_through) {
   EXPECT_EQ(type("c_mood").kind, TypeKind::kEnum);
   EXPECT_EQ(type("c_pair").kind, TypeKind::kComposite);
   EXPECT_EQ(type("c_range").kind, TypeKind::kRange);
-  EXPECT_EQ(type("c_multi").kind, TypeKind::kMultirange);
+  EXPECT_EQ(type("c_multi").kind, has_multiranges() ? TypeKind::kMultirange : TypeKind::kBase);
   EXPECT_EQ(type("c_vector").kind, TypeKind::kBase);
   EXPECT_EQ(type("c_num2").display, "numeric(20,5)");
 }
@@ -210,11 +222,14 @@ TEST_F(SnapshotCopyTest, names_that_changed_hands_since_the_snapshot_are_not_fol
 TEST_F(SnapshotCopyTest, row_filters_and_column_lists_of_a_publication_hold_for_the_copy) {
   run("CREATE TABLE public.t (id int PRIMARY KEY, shown text, hidden text)");
   run("INSERT INTO public.t SELECT g, 's', 'h' FROM generate_series(1, 10) g");
-  run("CREATE PUBLICATION tailrace_copy FOR TABLE public.t (id, shown) WHERE (id > 7)");
+  // Older servers know neither, and are not asked for them.
+  const bool has_filters = server_version() >= 150000;
+  run(std::string("CREATE PUBLICATION tailrace_copy FOR TABLE public.t") +
+      (has_filters ? " (id, shown) WHERE (id > 7)" : ""));
   make_source(spec());
   const auto copy = source->begin_copy({}, {});
-  EXPECT_EQ(table(*copy, "t").relation->columns.size(), 2u);
-  EXPECT_EQ(rows_of(*copy, "t").size(), 3u);
+  EXPECT_EQ(table(*copy, "t").relation->columns.size(), has_filters ? 2u : 3u);
+  EXPECT_EQ(rows_of(*copy, "t").size(), has_filters ? 3u : 10u);
 }
 
 /// A copy that is begun on a thread of its own; its snapshot is not the slot's.
@@ -302,10 +317,9 @@ TEST_F(SnapshotCopyTest, a_copy_whose_slot_snapshot_is_gone_takes_a_younger_one)
   make_source(spec());
   run("INSERT INTO public.t VALUES (2)");
   // The connection that made the slot dies, as it does when the server is restarted before the copy begins.
-  const Rows gone =
-      run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'copy' AND backend_type = "
-          "'walsender'");
-  ASSERT_EQ(gone.size(), 1u);
+  const std::string exporters = " FROM pg_stat_activity WHERE datname = 'copy' AND backend_type = 'walsender'";
+  ASSERT_EQ(run("SELECT pg_terminate_backend(pid)" + exporters).size(), 1u);
+  while (!run("SELECT" + exporters).empty()) std::this_thread::sleep_for(milliseconds(5));
   const auto copy = source->begin_copy({}, {});
   EXPECT_GT(copy->fence().end, memory.facts->consistent_point);
   EXPECT_EQ(rows_of(*copy, "t").size(), 2u);

@@ -148,7 +148,8 @@ TEST_F(StreamTest, a_large_transaction_is_streamed_and_its_aborted_parts_are_lef
   run("INSERT INTO public.t VALUES (0, 'after')");
   ASSERT_TRUE(eventually([&] { return streaming.log.unit_count() == 2; }));
   const auto units = streaming.log.units();
-  EXPECT_TRUE(units[0].streamed);
+  // With protocol 1, all that version 13 speaks, it comes at its commit.
+  EXPECT_EQ(units[0].streamed, run("SELECT current_setting('server_version_num')").number(0, 0) >= 140000);
   EXPECT_EQ(units[0].changes.size(), 6000u);
   EXPECT_NE(units[1].changes[0].relation, nullptr);
   EXPECT_TRUE(eventually([&] { return streaming.source->status().open_spills == 0; }));
