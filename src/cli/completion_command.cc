@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/commands.h"
@@ -9,7 +11,18 @@
 namespace tailrace::cli {
 namespace {
 
-std::string long_options(const CLI::App& app) {
+/// Names of the command's options and of those of the commands below it.
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back(name);
+  for (const CLI::App* sub : app.get_subcommands(nullptr))
+    for (std::string& name : option_names(*sub))
+      if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+  return names;
+}
+
+std::string global_options(const CLI::App& app) {
   std::string words;
   for (const CLI::Option* option : app.get_options())
     for (const std::string& name : option->get_lnames()) words += "--" + name + " ";
@@ -24,11 +37,13 @@ std::string subcommands(const CLI::App& app) {
 
 /// One `case` branch for each command: what may follow it.
 std::string branches(const CLI::App& app, const std::string& indent) {
-  const std::string global = long_options(app);
   std::string text;
-  for (const CLI::App* sub : app.get_subcommands(nullptr))
-    text += fmt::format("{}{}) words=\"{}{}{}\" ;;\n", indent, sub->get_name(), subcommands(*sub), long_options(*sub),
-                        global);
+  for (const CLI::App* sub : app.get_subcommands(nullptr)) {
+    std::string words = subcommands(*sub) + global_options(app);
+    for (const std::string& name : option_names(*sub))
+      if (words.find("--" + name + " ") == std::string::npos) words += "--" + name + " ";
+    text += fmt::format("{}{}) words=\"{}\" ;;\n", indent, sub->get_name(), words);
+  }
   return text;
 }
 
@@ -36,7 +51,7 @@ std::string bash_script(const CLI::App& app) {
   return "_tailrace() {\n"
          "  local current=${COMP_WORDS[COMP_CWORD]} words=\n"
          "  if [[ $COMP_CWORD -eq 1 ]]; then words=\"" +
-         subcommands(app) + long_options(app) + "\"; else\n  case ${COMP_WORDS[1]} in\n" + branches(app, "    ") +
+         subcommands(app) + global_options(app) + "\"; else\n  case ${COMP_WORDS[1]} in\n" + branches(app, "    ") +
          "  esac; fi\n"
          "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
          "  [[ ${#COMPREPLY[@]} -eq 0 && $current != -* ]] && COMPREPLY=($(compgen -f -- \"$current\"))\n"
@@ -53,8 +68,7 @@ std::string fish_script(const CLI::App& app) {
     const std::string seen = fmt::format("complete -c tailrace -n '__fish_seen_subcommand_from {}'", sub->get_name());
     for (const CLI::App* below : sub->get_subcommands(nullptr))
       text += fmt::format("{} -f -a {}\n", seen, below->get_name());
-    for (const CLI::Option* option : sub->get_options())
-      for (const std::string& name : option->get_lnames()) text += fmt::format("{} -l {}\n", seen, name);
+    for (const std::string& name : option_names(*sub)) text += fmt::format("{} -l {}\n", seen, name);
   }
   return text;
 }

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -59,10 +60,12 @@ fs::path find_journal(const std::string& where, const GlobalOptions& globals) {
                        "give a pipeline's name, its state directory, or the directory that holds the .seg files");
 }
 
-/// "0/16B3748", "2:0/16B3748" or "2:0/16B3748:5"; the epoch is `epoch` where it is not given.
+/// "0/16B3748", "2:0/16B3748" or "2:0/16B3748:5"; the epoch is `epoch` where it is not given. Without an ordinal it is
+/// the end of what committed there.
 Position parse_position(const std::string& text, std::uint32_t epoch) {
   Position position;
   position.epoch = epoch;
+  position.ordinal = std::numeric_limits<std::uint64_t>::max();
   std::string rest = text;
   const auto number = [&](std::string_view digits, auto& out) {
     const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), out);

@@ -1,5 +1,6 @@
 #include "sources/postgres/server_error.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/bytes.h"
@@ -42,6 +43,19 @@ bool one_of(std::string_view value, std::initializer_list<std::string_view> list
 
 [[noreturn]] void throw_authentication(const std::string& what) {
   throw RefusedError("TR103", what, "check user, password and pg_hba.conf (a line for the database is needed)");
+}
+
+/// What libpq says of TLS when it, not the network, is in the way.
+bool is_about_tls(std::string_view text) {
+  static constexpr std::array kWords = {std::string_view("certificate verify failed"),
+                                        std::string_view("does not match host name"),
+                                        std::string_view("root certificate"),
+                                        std::string_view("certificate file"),
+                                        std::string_view("private key file"),
+                                        std::string_view("does not support SSL"),
+                                        std::string_view(" alert "),
+                                        std::string_view("channel binding")};
+  return std::ranges::any_of(kWords, [&](std::string_view word) { return contains(text, word); });
 }
 
 /// "FATAL:  28P01: message" somewhere in libpq's verbose text.
@@ -130,6 +144,10 @@ void throw_connection_error(std::string_view libpq_message) {
   if (state.empty() && (contains(libpq_message, "invalid port number") ||
                         contains(libpq_message, "invalid integer value") || contains(libpq_message, "value: \"")))
     throw BadConfigError("TR129", what, "give a URI such as postgresql://user@host:5432/database");
+  if (state.empty() && is_about_tls(libpq_message))
+    throw RefusedError("TR135", what,
+                       "check sslmode, sslrootcert and the server's certificate; for a client certificate sslcert and "
+                       "sslkey");
   if (state == "08P01" && contains(error.message, "unsupported startup parameter"))
     throw RefusedError("TR110", what, "connect to PostgreSQL itself: a pooler cannot carry replication");
   throw RetryError("TR101", what, "check host and port, and that the server runs and lets this machine in");

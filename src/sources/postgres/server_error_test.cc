@@ -46,5 +46,22 @@ TEST(ServerErrorTest, a_text_about_server_or_catalog_is_shown) {
     EXPECT_NE(text_of({state, "the slot is active"}).find("the slot is active"), std::string::npos) << state;
 }
 
+std::string code_of_connecting(const std::string& libpq_message) {
+  try {
+    throw_connection_error(libpq_message);
+  } catch (const Error& thrown) {
+    return thrown.code();
+  }
+}
+
+TEST(ServerErrorTest, what_tls_refuses_is_told_from_what_the_network_breaks) {
+  const std::string at = "connection to server at \"db\" (10.0.0.1), port 5432 failed: ";
+  EXPECT_EQ(code_of_connecting(at + "SSL error: certificate verify failed\n"), "TR135");
+  EXPECT_EQ(code_of_connecting(at + "SSL error: tlsv1 alert unknown ca\n"), "TR135");
+  EXPECT_EQ(code_of_connecting(at + "SSL SYSCALL error: EOF detected\n"), "TR101");
+  EXPECT_EQ(code_of_connecting(at + "Connection refused\n\tIs the server running on that host?\n"), "TR101");
+  EXPECT_EQ(code_of_connecting(at + "FATAL:  28000: connection requires a valid client certificate\n"), "TR103");
+}
+
 }  // namespace
 }  // namespace tailrace::postgres
