@@ -116,6 +116,7 @@ pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given
     made.pipeline = room.pipeline;
     made.source_id = room.source_id;
     made.wanted = room.wanted;
+    made.known = room.known;
     // The rest is for the fold of a batch and what DuckDB uses beside its own count.
     made.memory_limit = room.memory / 8 * 5;
     return std::make_unique<duckdb::DuckdbSink>(made);

@@ -190,9 +190,14 @@ bool Pipeline::wait_prepared(std::stop_token stop) {
 }
 
 std::unique_ptr<sinks::Sink> Pipeline::make_sink(const SinkSetup& setup) {
+  const std::vector<SinkRecord> records = catalog_->sinks();
+  const bool known = std::ranges::any_of(records, [&setup](const SinkRecord& record) {
+    return record.name == setup.name && record.display == setup.display && record.cursor;
+  });
   return setup.make({.pipeline = spec_.name,
                      .source_id = catalog_->source_id(),
                      .memory = memory_.sink,
+                     .known = known,
                      .wanted = spec_.source.wanted});
 }
 

@@ -48,6 +48,7 @@ SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journa
   last_flow_ = last_flush_ = last_maintain_ = last_record_ = caught_up_at_ = SteadyClock::now();
   for (const SinkRecord& record : catalog.sinks()) {
     if (record.name != setup.name || !record.cursor) continue;
+    if (record.display == setup.display) seen_ = record.cursor->position;
     // Good for keeping the log, not for saying what the target holds: it may have been replaced meanwhile.
     durable_ = record.cursor;
     counters_ = record.counters;
@@ -101,6 +102,8 @@ void SinkRunner::run(std::stop_token stop) {
       back_off(error, stop);
     } catch (const ReconnectError& error) {
       back_off(error, stop);
+    } catch (const sinks::DamagedTarget& damage) {
+      if (!set_target_aside(damage, stop)) break;
     } catch (const Error& error) {
       fail(std::current_exception(), {error.code(), setup_.name, error.what(), error.remedy()});
       break;
@@ -142,11 +145,7 @@ bool SinkRunner::open(std::stop_token stop) {
   }
   if (!cursor) return false;
   if (cursor->position.commit_end < host_.log_begins() || cursor->position < journal_.start().position) {
-    throw RefusedError("TR690",
-                       fmt::format("the target {} ends at {}, but the log begins at {}", setup_.display,
-                                   cursor->position.commit_end.str(),
-                                   std::max(host_.log_begins(), journal_.start().position.commit_end).str()),
-                       "the changes between them are gone: move the target away and start again for a new copy");
+    refuse_old_target(*cursor);
   }
   if (const Position log_end = journal_.stat().durable.position; cursor->position > log_end) {
     throw RefusedError("TR692",
@@ -166,6 +165,7 @@ bool SinkRunner::open(std::stop_token stop) {
     reached_time_ = cursor->commit_time;
   }
   host_.sink_moved();
+  seen_ = cursor->position;
   reader_ = journal_.reader(cursor);
   released_ = false;
   last_flow_ = last_flush_ = SteadyClock::now();
@@ -176,9 +176,13 @@ bool SinkRunner::open(std::stop_token stop) {
 }
 
 void SinkRunner::forget_cursor() {
-  const std::lock_guard lock(mutex_);
-  durable_.reset();
-  reached_ = {};
+  {
+    const std::lock_guard lock(mutex_);
+    durable_.reset();
+    reached_ = {};
+  }
+  // Else the log might be trimmed up to it at the next start, before the target was looked at.
+  record(true);
 }
 
 std::optional<Cursor> SinkRunner::copy_tables(const sinks::SinkState& state, std::stop_token stop) {
@@ -259,6 +263,7 @@ void SinkRunner::store_letters() {
 
 void SinkRunner::flush() {
   const Cursor cursor = sink_->flush();
+  seen_ = cursor.position;
   TAILRACE_CRASH_POINT("batch_flushed");
   unflushed_ = false;
   unmaintained_ = true;
@@ -383,31 +388,6 @@ void SinkRunner::give_back() {
   changed_.notify_all();
 }
 
-void SinkRunner::back_off(const Error& error, std::stop_token stop) {
-  std::unique_lock lock(mutex_);
-  state_ = State::kRetrying;
-  const double share = 0.5 + 0.5 * static_cast<double>(jitter_()) / static_cast<double>(std::minstd_rand::max());
-  const milliseconds pause(static_cast<std::int64_t>(static_cast<double>(next_retry_.count()) * share));
-  next_retry_ = std::min(next_retry_ * 2, settings_.longest_retry);
-  last_error_ = fmt::format("{} {}; next try in {} ms", error.code(), error.what(), pause.count());
-  log::info("sink.retry", "{}: {}", setup_.name, last_error_);
-  changed_.notify_all();
-  changed_.wait_for(lock, stop, pause, [this] { return drain_until_.has_value(); });
-}
-
-void SinkRunner::fail(const std::exception_ptr& failure, const sinks::SinkProblem& problem) {
-  const std::string text = problem.code + " " + problem.what;
-  // Whoever runs the pipeline shows the failure itself.
-  log::info("sink.failed", "{}: {}", setup_.name, text);
-  const std::lock_guard lock(mutex_);
-  state_ = State::kFailed;
-  failure_ = failure;
-  last_error_ = text;
-  problems_.push_back(problem);
-  problems_.back().remedy += "; then start the pipeline again: this sink has ended, the log keeps what it lacks";
-  changed_.notify_all();
-}
-
 void SinkRunner::record(bool even_if_recent) {
   const auto now = SteadyClock::now();
   if (!even_if_recent && now - last_record_ < kRecordEvery) return;
@@ -471,7 +451,9 @@ bool SinkRunner::ended() const {
 
 std::vector<sinks::SinkProblem> SinkRunner::problems() const {
   const std::lock_guard lock(mutex_);
-  return problems_;
+  std::vector<sinks::SinkProblem> all = notices_;
+  all.insert(all.end(), problems_.begin(), problems_.end());
+  return all;
 }
 
 SinkStatus SinkRunner::status() const {

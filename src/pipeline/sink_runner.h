@@ -99,6 +99,10 @@ class SinkRunner {
   bool open(std::stop_token stop);
   /// The target holds nothing: the log keeps everything until it does.
   void forget_cursor();
+  /// The log is there, but not back to the target's cursor.
+  [[noreturn]] void refuse_old_target(const Cursor& cursor);
+  /// The damaged target out of the way; false when the runner is to end.
+  bool set_target_aside(const sinks::DamagedTarget& damage, std::stop_token stop);
   std::optional<Cursor> copy_tables(const sinks::SinkState& state, std::stop_token stop);
   void stream(std::stop_token stop);
   void take(const ChangeBatchPtr& batch, std::stop_token stop);
@@ -140,6 +144,9 @@ class SinkRunner {
   /// Flushed since the last maintain().
   bool unmaintained_ = false;
   bool released_ = false;
+  /// How far this target was last seen to be, in this run or before it.
+  std::optional<Position> seen_;
+  int set_aside_ = 0;
   KeyReader key_reader_;
   /// Read, and waiting for the log to pass its fence.
   std::optional<FencedRows> completion_;
@@ -167,6 +174,8 @@ class SinkRunner {
   std::uint64_t incomplete_ = 0;
   std::uint64_t completed_ = 0;
   std::vector<sinks::SinkProblem> problems_;
+  /// What became of damaged targets.
+  std::vector<sinks::SinkProblem> notices_;
   std::string last_error_;
   std::uint64_t batches_ = 0;
   std::exception_ptr failure_;

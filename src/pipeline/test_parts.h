@@ -183,6 +183,15 @@ class MemorySink final : public sinks::Sink {
     target_.lacking -= rows.rows.count;
     return rows.rows.count;
   }
+  std::string set_aside() override {
+    const std::lock_guard lock(target_.mutex);
+    step("set_aside");
+    target_.cursor.reset();
+    target_.copied.clear();
+    target_.counters = {};
+    target_.rows.clear();
+    return "elsewhere";
+  }
   sinks::Counters counters() const override { return counters_; }
   std::vector<sinks::DeadLetter> take_dead_letters() override { return std::exchange(letters_, {}); }
   std::vector<sinks::SinkProblem> problems() const override { return {}; }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "model/change_batch.h"
 #include "model/snapshot.h"
+#include "sinks/damaged_target.h"
 
 namespace tailrace::sinks {
 
@@ -76,13 +77,14 @@ class CopyWriter {
 
 /// A place that takes changes. One runner thread owns it and makes all calls, except that CopyWriters are used by the
 /// copy's reader threads. A sink neither sleeps nor retries: the runner does that by the error's class.
-/// After any throw the sink's open transaction is gone; the runner calls open() again and goes on from what it says.
+/// Any call may throw DamagedTarget. After any throw the sink's open transaction is gone; the runner calls open() again
+/// and goes on from what it says.
 class Sink {
  public:
   virtual ~Sink() = default;
 
   /// Connects to the target (again) and tells what is durable there. Throws RetryError (busy, locked by somebody
-  /// else), RefusedError (not ours, newer), CorruptionError.
+  /// else), RefusedError (not ours, newer), DamagedTarget.
   virtual SinkState open() = 0;
 
   /// Prepares the copy of these tables: creates them, or empties what an earlier copy left, finished or not.
@@ -117,6 +119,10 @@ class Sink {
   virtual void maintain() = 0;
   /// Gives the target up so that others can open it; open() takes it back.
   virtual void release() = 0;
+  /// After DamagedTarget: moves the damaged target out of the way, so that open() finds nothing and all is copied anew;
+  /// gives the name it is kept under. Throws RetryError while somebody else uses it, CorruptionError where it holds
+  /// what no copy would bring back.
+  virtual std::string set_aside() = 0;
 
   virtual Counters counters() const = 0;
   /// Letters of the changes applied since the last flush; the runner stores them before it calls flush().

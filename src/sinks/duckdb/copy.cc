@@ -67,21 +67,29 @@ std::string column_list(const TableShape& shape) {
 /// Appends one reader's rows in transactions of its own.
 class Writer : public sinks::CopyWriter {
  public:
-  Writer(const std::shared_ptr<Database>& database, const TableShape& shape, LetterBox& letters, MemoryBudget& memory)
-      : connection_(database), relation_(shape.relation), key_(shape.key), letters_(letters), memory_(memory) {
+  Writer(const std::shared_ptr<Database>& database, const TableShape& shape, LetterBox& letters, MemoryBudget& memory,
+         FaultCount& faults)
+      : connection_(database),
+        relation_(shape.relation),
+        key_(shape.key),
+        letters_(letters),
+        memory_(memory),
+        faults_(faults) {
     connection_.run("BEGIN");
     rows_.emplace(connection_, relation_->schema, relation_->name, shape.types);
   }
 
   void append(const CopiedRows& rows) override {
-    memory_.watch([&] { append_rows(rows); });
+    faults_.watch([&] { memory_.watch([&] { append_rows(rows); }); });
     TAILRACE_CRASH_POINT("duckdb.copy_mid");
   }
 
   void finish() override {
-    memory_.watch([&] {
-      rows_->flush();
-      connection_.run("COMMIT");
+    faults_.watch([&] {
+      memory_.watch([&] {
+        rows_->flush();
+        connection_.run("COMMIT");
+      });
     });
     TAILRACE_CRASH_POINT("duckdb.copy_before_done");
     connection_.run("BEGIN");
@@ -128,6 +136,7 @@ class Writer : public sinks::CopyWriter {
   std::vector<std::size_t> key_;
   LetterBox& letters_;
   MemoryBudget& memory_;
+  FaultCount& faults_;
   std::optional<RowAppender> rows_;
 };
 
@@ -184,7 +193,7 @@ void DuckdbSink::State::create_table(const RelationPtr& relation) {
 std::unique_ptr<sinks::CopyWriter> DuckdbSink::State::open_copy(const RelationPtr& relation) {
   const auto found = tables_.find({relation->schema, relation->name});
   if (found == tables_.end()) throw DefectError("a copy was opened for a table that was not prepared");
-  return std::make_unique<Writer>(database_, found->second->shape, letters_, memory_);
+  return std::make_unique<Writer>(database_, found->second->shape, letters_, memory_, faults_);
 }
 
 void DuckdbSink::State::finish_copy(const CopiedTable& copied) {

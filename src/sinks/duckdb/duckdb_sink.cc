@@ -34,28 +34,31 @@ std::uintmax_t wal_size(const std::filesystem::path& path) {
 
 DuckdbSink::DuckdbSink(DuckdbSpec spec) : state_(std::make_unique<State>(std::move(spec))) {}
 DuckdbSink::~DuckdbSink() = default;
-sinks::SinkState DuckdbSink::open() { return state_->open(); }
+sinks::SinkState DuckdbSink::open() {
+  return state_->watch([&] { return state_->open(); });
+}
 void DuckdbSink::begin_copy(const std::vector<RelationPtr>& tables) { state_->begin_copy(tables); }
 std::unique_ptr<sinks::CopyWriter> DuckdbSink::open_copy(const RelationPtr& table) { return state_->open_copy(table); }
 void DuckdbSink::finish_copy(const CopiedTable& copied) {
-  state_->memory().watch([&] { state_->finish_copy(copied); });
+  state_->watch([&] { state_->finish_copy(copied); });
 }
 void DuckdbSink::finish_copies(const Cursor& start) { state_->finish_copies(start); }
 void DuckdbSink::apply(const ChangeBatch& batch) {
-  state_->memory().watch([&] { state_->apply(batch); });
+  state_->watch([&] { state_->apply(batch); });
 }
 Cursor DuckdbSink::flush() {
-  return state_->memory().watch([&] { return state_->flush(); });
+  return state_->watch([&] { return state_->flush(); });
 }
 std::optional<sinks::IncompleteRows> DuckdbSink::incomplete() { return state_->incomplete(); }
 std::uint64_t DuckdbSink::incomplete_rows() const { return state_->incomplete_rows(); }
 std::uint64_t DuckdbSink::complete(const FencedRows& rows) {
-  return state_->memory().watch([&] { return state_->complete(rows); });
+  return state_->watch([&] { return state_->complete(rows); });
 }
 void DuckdbSink::maintain() {
-  state_->memory().watch([&] { state_->maintain(); });
+  state_->watch([&] { state_->maintain(); });
 }
 void DuckdbSink::release() { state_->close(); }
+std::string DuckdbSink::set_aside() { return state_->set_aside(); }
 sinks::Counters DuckdbSink::counters() const { return state_->counters(); }
 std::vector<sinks::DeadLetter> DuckdbSink::take_dead_letters() { return state_->take_dead_letters(); }
 std::vector<sinks::SinkProblem> DuckdbSink::problems() const { return state_->problems(); }
@@ -63,7 +66,7 @@ std::vector<sinks::SinkProblem> DuckdbSink::problems() const { return state_->pr
 sinks::SinkState DuckdbSink::State::open() {
   close();
   const std::uint64_t memory = memory_.next();
-  database_ = Database::open(spec_.path, {memory, spec_.threads, false});
+  open_database(memory);
   if (memory_.raised())
     log::warn("duckdb.memory", "{} MiB are too little for what is to be written: DuckDB may use {} MiB for it",
               memory_.given() >> 20, memory >> 20);
@@ -88,6 +91,32 @@ sinks::SinkState DuckdbSink::State::open() {
     if (table->state == TableState::kCopied && !table->hold)
       state.copied.push_back({table->shape.relation, table->fence, table->copied_rows});
   return state;
+}
+
+void DuckdbSink::State::open_database(std::uint64_t memory) {
+  try {
+    database_ = Database::open(spec_.path, {memory, spec_.threads, false});
+  } catch (const RefusedError& refused) {
+    if (refused.code() != "TR602" || !spec_.known) throw;
+    throw sinks::DamagedTarget(
+        "TR605", fmt::format("{} was this pipeline's target and is no DuckDB file any more", spec_.path.string()),
+        "move the file away and let Tailrace copy the tables again");
+  }
+}
+
+std::string DuckdbSink::State::set_aside() {
+  close();
+  if (Database::is_open(spec_.path))
+    throw RetryError("TR601", fmt::format("{} is held by a query", spec_.path.string()),
+                     "it is set aside as soon as the query is done");
+  if (!spec_.history.empty())
+    throw CorruptionError(
+        "TR605",
+        fmt::format("{} is damaged, and a new copy would not have the history that is in it", spec_.path.string()),
+        "look what can be read of it; then move the file away (and its .wal): the next start copies all tables and "
+        "begins a new history");
+  faults_.clear();
+  return move_aside(spec_.path).string();
 }
 
 void DuckdbSink::State::close() {

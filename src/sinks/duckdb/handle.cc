@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "sinks/duckdb/damage.h"
 #include "sinks/duckdb/torn_log.h"
 
 namespace tailrace::duckdb {
@@ -43,9 +44,9 @@ std::string holder(std::string_view message) {
   if (has(message, "Could not set lock"))
     throw RetryError("TR601", fmt::format("{} is held by {}", path, holder(message)),
                      "close it there; Tailrace takes the file as soon as it is free");
-  if (has(message, "orrupt") || has(message, "checksum") || has(message, "WAL file"))
-    throw CorruptionError("TR605", fmt::format("DuckDB cannot read {}: the file is damaged", path),
-                          "move the file away (and its .wal) and let Tailrace copy the tables again");
+  if (speaks_of_damage(message) || has(message, "INTERNAL"))
+    throw sinks::DamagedTarget("TR605", fmt::format("DuckDB cannot read {}: {}", path, message),
+                               "move the file away (and its .wal) and let Tailrace copy the tables again");
   if (has(message, "not a valid DuckDB") || has(message, "version number"))
     throw RefusedError("TR602", fmt::format("{} is not a DuckDB file that this version reads", path),
                        "name another target file");
@@ -100,17 +101,25 @@ void throw_duckdb_error(duckdb_error_type type, std::string_view message, std::s
   // What runs out at a commit comes as a refusal of the transaction.
   if (has(message, "could not allocate block") || has(message, "failed to pin block"))
     type = DUCKDB_ERROR_OUT_OF_MEMORY;
+  // So does what befalls the file at a commit.
+  if (type == DUCKDB_ERROR_TRANSACTION && (has(message, "No space left") || has(message, "Could not write") ||
+                                           has(message, "Could not sync") || speaks_of_damage(message)))
+    type = DUCKDB_ERROR_IO;
   switch (type) {
     case DUCKDB_ERROR_OUT_OF_MEMORY:
       throw OutOfMemory("TR607", what, "give the pipeline more memory (limits.memory) or the disk more room");
-    case DUCKDB_ERROR_IO: throw RetryError("TR607", what, "see that the disk of the target has room and works");
+    case DUCKDB_ERROR_IO:
+    case DUCKDB_ERROR_SERIALIZATION:
+      if (speaks_of_damage(message))
+        throw sinks::DamagedTarget("TR605", what, "move the file away and let Tailrace copy the tables again");
+      throw RetryError("TR607", what, "see that the disk of the target has room and works");
     case DUCKDB_ERROR_INTERRUPT:
       throw RetryError("TR622", fmt::format("DuckDB was interrupted while it tried to {}", doing), "try again");
     case DUCKDB_ERROR_FATAL:
     case DUCKDB_ERROR_INTERNAL:
-      if (has(message, "orrupt") || has(message, "checksum"))
-        throw CorruptionError("TR605", what, "move the file away and let Tailrace copy the tables again");
-      throw RetryError("TR606", what, "the file is opened again; report this if it comes back");
+      if (speaks_of_damage(message))
+        throw sinks::DamagedTarget("TR605", what, "move the file away and let Tailrace copy the tables again");
+      throw InternalFault("TR606", what, "the file is opened again; report this if it comes back");
     default: throw RefusedError("TR606", what, "see the message of DuckDB");
   }
 }
@@ -167,6 +176,12 @@ std::shared_ptr<Database> Database::share_or_read(const std::filesystem::path& p
   database->open_files_key_ = key;
   open_files()[key] = database;
   return database;
+}
+
+bool Database::is_open(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const std::lock_guard lock(open_files_lock);
+  return open_files().contains(std::filesystem::weakly_canonical(path, ignored).string());
 }
 
 Database::~Database() {

@@ -21,6 +21,12 @@ class OutOfMemory final : public RetryError {
   using RetryError::RetryError;
 };
 
+/// An error inside DuckDB itself (TR606).
+class InternalFault final : public RetryError {
+ public:
+  using RetryError::RetryError;
+};
+
 /// How a database file is opened.
 struct OpenOptions {
   std::uint64_t memory_limit = 256ULL << 20;
@@ -35,10 +41,12 @@ class Database {
   /// Cuts a torn log off first (torn_log.h), and waits for a database of this process on the same file that is just
   /// being closed.
   /// Throws RetryError when another process holds the file or a question of this process has it open read-only,
-  /// CorruptionError when DuckDB calls it damaged, RefusedError when it cannot be opened for any other reason.
+  /// DamagedTarget when DuckDB calls it damaged, RefusedError when it cannot be opened for any other reason.
   static std::shared_ptr<Database> open(const std::filesystem::path& path, const OpenOptions& options);
   /// What this process has open at that path, or the file opened by `options`.
   static std::shared_ptr<Database> share_or_read(const std::filesystem::path& path, const OpenOptions& options);
+  /// Whether somebody in this process has the file open.
+  static bool is_open(const std::filesystem::path& path);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;

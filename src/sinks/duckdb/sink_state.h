@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "sinks/duckdb/damage.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/handle.h"
 #include "sinks/duckdb/letter_box.h"
@@ -20,13 +21,19 @@
 
 namespace tailrace::duckdb {
 
-/// All that an open DuckdbSink has. The runner's thread, but for `letters_` and memory_.watch().
+/// All that an open DuckdbSink has. The runner's thread, but for `letters_` and watch().
 class DuckdbSink::State {
  public:
   explicit State(DuckdbSpec spec) : spec_(std::move(spec)), memory_(spec_.memory_limit) {}
 
   sinks::SinkState open();
   void close();
+  std::string set_aside();
+  /// Does what `call` does, and notes what DuckDB fails in.
+  template <typename Call>
+  decltype(auto) watch(Call call) {
+    return faults_.watch([&]() -> decltype(auto) { return memory_.watch(call); });
+  }
   void begin_copy(const std::vector<RelationPtr>& tables);
   std::unique_ptr<sinks::CopyWriter> open_copy(const RelationPtr& relation);
   void finish_copy(const CopiedTable& copied);
@@ -40,11 +47,11 @@ class DuckdbSink::State {
   const sinks::Counters& counters() const { return counters_; }
   std::vector<sinks::DeadLetter> take_dead_letters() { return letters_.take(); }
   std::vector<sinks::SinkProblem> problems() const;
-  MemoryBudget& memory() { return memory_; }
 
  private:
   using Name = std::pair<std::string, std::string>;
 
+  void open_database(std::uint64_t memory);
   void begin();
   void roll_back() noexcept;
   void write_batch(const ChangeBatch& batch);
@@ -80,6 +87,7 @@ class DuckdbSink::State {
 
   const DuckdbSpec spec_;
   MemoryBudget memory_;
+  FaultCount faults_;
   std::shared_ptr<Database> database_;
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<StateTables> tables_on_disk_;

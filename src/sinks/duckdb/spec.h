@@ -28,6 +28,8 @@ struct DuckdbSpec {
   /// Whose target this is; a file of another pipeline or source is refused.
   std::string pipeline;
   std::string source_id;
+  /// The pipeline has written to this file before: when it is no DuckDB file any more, it is damaged.
+  bool known = false;
   /// Whether the pipeline wants a table; changes of others are filtered. Null: all.
   std::function<bool(std::string_view schema, std::string_view table)> wanted;
   /// Tables that also get `<table>__history` (TablePatterns). Empty: none.

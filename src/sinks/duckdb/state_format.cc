@@ -9,6 +9,7 @@
 #include "base/crash_point.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "sinks/damaged_target.h"
 
 namespace tailrace::duckdb {
 namespace {
@@ -67,8 +68,8 @@ std::optional<std::uint64_t> state_format(Connection& connection, const DuckdbSp
                        "name another target file, or rename that schema");
   const auto rows = connection.rows("SELECT format::VARCHAR, pipeline, source_id FROM tailrace.meta");
   if (rows.size() != 1)
-    throw CorruptionError("TR605", fmt::format("{}: tailrace.meta has {} rows instead of one", path, rows.size()),
-                          "move the file away and let Tailrace copy the tables again");
+    throw sinks::DamagedTarget("TR605", fmt::format("{}: tailrace.meta has {} rows instead of one", path, rows.size()),
+                               "move the file away and let Tailrace copy the tables again");
   const TextRow& meta = rows.front();
   std::uint64_t format = 0;
   std::from_chars(meta[0].second.data(), meta[0].second.data() + meta[0].second.size(), format);

@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "sinks/damaged_target.h"
 #include "sinks/duckdb/state_format.h"
 
 namespace tailrace::duckdb {
@@ -42,6 +43,9 @@ std::optional<Cursor> StateTables::read_cursor() {
       "SELECT epoch::VARCHAR, commit_lsn::VARCHAR, ordinal::VARCHAR, seq::VARCHAR, epoch_us(commit_time)::VARCHAR "
       "FROM tailrace.cursor");
   if (rows.empty()) return std::nullopt;
+  if (rows.size() > 1)
+    throw sinks::DamagedTarget("TR605", fmt::format("tailrace.cursor has {} rows instead of one", rows.size()),
+                               "move the file away and let Tailrace copy the tables again");
   const TextRow& row = rows.front();
   Cursor cursor;
   cursor.position.epoch = static_cast<std::uint32_t>(number(row[0].second));
@@ -64,6 +68,9 @@ sinks::Counters StateTables::read_counters() {
   counters.filtered = number(row[2].second);
   counters.dead_lettered = number(row[3].second);
   counters.held = number(row[4].second);
+  if (counters.received != counters.applied + counters.filtered + counters.dead_lettered + counters.held)
+    throw sinks::DamagedTarget("TR605", "the counters in tailrace.cursor do not add up",
+                               "move the file away and let Tailrace copy the tables again");
   return counters;
 }
 

@@ -1,0 +1,81 @@
+// How a runner goes on after an error of its sink.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "pipeline/sink_runner.h"
+
+namespace tailrace::pipeline {
+
+using std::chrono::milliseconds;
+
+void SinkRunner::refuse_old_target(const Cursor& cursor) {
+  const std::string ends = fmt::format("the target {} ends at {}, but the log begins at {}", setup_.display,
+                                       cursor.position.commit_end.str(),
+                                       std::max(host_.log_begins(), journal_.start().position.commit_end).str());
+  if (seen_ && *seen_ > cursor.position)
+    throw sinks::DamagedTarget("TR605", fmt::format("{}; it was at {} before", ends, seen_->str()),
+                               "move the target away and start again for a new copy");
+  throw RefusedError("TR690", ends,
+                     "the changes between them are gone: move the target away and start again for a new copy");
+}
+
+bool SinkRunner::set_target_aside(const sinks::DamagedTarget& damage, std::stop_token stop) {
+  // A disk that damages one file after the other is not mended by writing more of them.
+  constexpr int kMost = 3;
+  try {
+    if (set_aside_ == kMost)
+      throw CorruptionError(
+          "TR605",
+          fmt::format("{} was set aside {} times and is damaged again: {}", setup_.display, kMost, damage.what()),
+          "look at the disk of the target, then start again");
+    const std::string kept = sink_->set_aside();
+    ++set_aside_;
+    seen_.reset();
+    log::warn("sink.damaged", "{}: {} [{}]; kept as {}, everything is copied anew", setup_.name, damage.what(),
+              damage.code(), kept);
+    forget_cursor();
+    const std::lock_guard lock(mutex_);
+    notices_.push_back({"TR624", setup_.name,
+                        fmt::format("the target was damaged ({}); it is kept as {}, and all tables were to be copied "
+                                    "anew at {}",
+                                    damage.what(), kept, PgTime::now().str()),
+                        "look at the disk; delete the damaged file when nobody needs it"});
+    return true;
+  } catch (const RetryError& error) {
+    back_off(error, stop);
+    return true;
+  } catch (const Error& error) {
+    fail(std::current_exception(), {error.code(), setup_.name, error.what(), error.remedy()});
+    return false;
+  }
+}
+
+void SinkRunner::back_off(const Error& error, std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  state_ = State::kRetrying;
+  const double share = 0.5 + 0.5 * static_cast<double>(jitter_()) / static_cast<double>(std::minstd_rand::max());
+  const milliseconds pause(static_cast<std::int64_t>(static_cast<double>(next_retry_.count()) * share));
+  next_retry_ = std::min(next_retry_ * 2, settings_.longest_retry);
+  last_error_ = fmt::format("{} {}; next try in {} ms", error.code(), error.what(), pause.count());
+  log::info("sink.retry", "{}: {}", setup_.name, last_error_);
+  changed_.notify_all();
+  changed_.wait_for(lock, stop, pause, [this] { return drain_until_.has_value(); });
+}
+
+void SinkRunner::fail(const std::exception_ptr& failure, const sinks::SinkProblem& problem) {
+  const std::string text = problem.code + " " + problem.what;
+  // Whoever runs the pipeline shows the failure itself.
+  log::info("sink.failed", "{}: {}", setup_.name, text);
+  const std::lock_guard lock(mutex_);
+  state_ = State::kFailed;
+  failure_ = failure;
+  last_error_ = text;
+  problems_.push_back(problem);
+  problems_.back().remedy += "; then start the pipeline again: this sink has ended, the log keeps what it lacks";
+  changed_.notify_all();
+}
+
+}  // namespace tailrace::pipeline

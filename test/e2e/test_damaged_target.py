@@ -1,0 +1,148 @@
+"""DuckDB files that break: set aside, and made anew without anybody's help."""
+
+import os
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from e2e.shop import Shop
+from e2e.tailrace import Exit
+
+BLOCKS_BEGIN = 12288
+
+
+def flip(file: Path, seed: int, every: int = 1500) -> bytes:
+    """Flips bits all over the blocks of the file, in place. Answers what it is then."""
+    draw = random.Random(seed)
+    with open(file, "r+b") as handle:
+        for at in range(BLOCKS_BEGIN + 200, os.path.getsize(file), every):
+            handle.seek(at)
+            byte = handle.read(1)[0]
+            handle.seek(at)
+            handle.write(bytes([byte ^ (1 << draw.randrange(8))]))
+    return file.read_bytes()
+
+
+def kept(target: Path) -> list[Path]:
+    return sorted(path for path in target.parent.glob(target.name + ".damaged-*") if path.suffix != ".wal")
+
+
+def notices(shop: Shop) -> list[str]:
+    return [problem["what"] for problem in shop.tailrace.status()["problems"] if problem["code"] == "TR624"]
+
+
+def copied_and_stopped(shop: Shop) -> None:
+    shop.start()
+    shop.wait()
+    shop.change()
+    shop.wait()
+    shop.stop()
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut", "no database"])
+def test_a_file_that_broke_while_nobody_looked_is_made_anew(mirror: Shop, how: str):
+    copied_and_stopped(mirror)
+    if how == "flipped":
+        broken = flip(mirror.target, 1)
+    elif how == "cut":
+        os.truncate(mirror.target, os.path.getsize(mirror.target) // 2)
+        broken = mirror.target.read_bytes()
+    else:
+        broken = b"\0" * os.path.getsize(mirror.target)
+        mirror.target.write_bytes(broken)
+    mirror.change()
+    mirror.start()
+    mirror.wait()
+    assert [mirror.target.name in what for what in notices(mirror)] == [True]
+    mirror.change()
+    mirror.wait()
+    mirror.stop()
+    mirror.assert_equal()
+    assert [path.read_bytes() for path in kept(mirror.target)] == [broken]
+
+
+def test_a_file_that_breaks_in_use_is_made_anew_while_streaming_goes_on(mirror: Shop):
+    copied_and_stopped(mirror)
+    mirror.start()
+    mirror.wait()
+    flip(mirror.target, 2)
+    received = mirror.tailrace.status()["log"]["durable_lsn"]
+    for _ in range(5):
+        mirror.change()
+        mirror.wait()
+    assert mirror.tailrace.status()["log"]["durable_lsn"] != received
+    assert len(notices(mirror)) == 1, mirror.process.err()
+    mirror.stop()
+    mirror.assert_equal()
+    assert len(kept(mirror.target)) == 1
+
+
+def test_a_history_is_left_where_it_is(mirror: Shop):
+    mirror.start("--history")
+    mirror.wait()
+    mirror.stop()
+    broken = flip(mirror.target, 3)
+    process = mirror.start("--history")
+    assert process.wait(60) == Exit.DAMAGED
+    assert "[TR605]" in process.err() and "history" in process.err()
+    assert mirror.target.read_bytes() == broken and not kept(mirror.target)
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> dict[str, str]:
+    library = tmp_path / "full_disk.so"
+    source = Path(__file__).with_name("full_disk.c")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return {"LD_PRELOAD": str(library), "FULL_DISK_FLAG": str(tmp_path / "full"),
+            "FULL_DISK_PREFIX": str(tmp_path / "shop.duckdb")}
+
+
+def test_a_full_disk_is_no_damage(mirror: Shop, full_disk: dict[str, str]):
+    mirror.start(**full_disk, TAILRACE_BOUND_BUSY_WAL="65536")
+    mirror.wait()
+    flag = Path(full_disk["FULL_DISK_FLAG"])
+    for _ in range(3):
+        flag.touch()
+        mirror.change()
+        deadline = time.monotonic() + 30
+        while mirror.tailrace.status()["sinks"][0]["last_error"] is None:
+            assert time.monotonic() < deadline, mirror.process.err()
+            time.sleep(0.1)
+        time.sleep(0.5)
+        flag.unlink()
+        mirror.wait()
+        mirror.change()
+        mirror.wait()
+    assert not notices(mirror)
+    mirror.stop()
+    mirror.assert_equal()
+    assert not kept(mirror.target)
+
+
+def test_kills_in_checkpoints_leave_a_target_that_goes_on(mirror: Shop):
+    draw = random.Random(4)
+    often = {"TAILRACE_BOUND_BUSY_WAL": "1"}
+    points = ["duckdb.before_checkpoint:", "duckdb.after_checkpoint:"]
+    for round_number in range(8):
+        if round_number % 2 == 0:
+            process = mirror.start(**often)
+            mirror.wait()
+            for _ in range(3):
+                mirror.change()
+            time.sleep(draw.random())  # checkpoints follow every batch
+            process.kill()
+        else:
+            process = mirror.start(**often, TAILRACE_CRASH_AT=draw.choice(points) + str(draw.randrange(1, 4)))
+            deadline = time.monotonic() + 30
+            while process.code is None:
+                assert time.monotonic() < deadline, process.err()
+                mirror.change()
+                time.sleep(0.2)
+    mirror.start()
+    mirror.wait()
+    assert not notices(mirror)
+    mirror.stop()
+    mirror.assert_equal()
