@@ -17,6 +17,7 @@ using config::Need;
 using config::Node;
 using config::Object;
 using config::Reading;
+using duckdb::DroppedColumns;
 using duckdb::DuckdbSpec;
 using duckdb::OnUnrepresentable;
 
@@ -26,6 +27,7 @@ struct DuckdbDraft {
   bool intermediate = false;
   unsigned threads = DuckdbSpec().threads;
   OnUnrepresentable on_unrepresentable = OnUnrepresentable::kDeadLetter;
+  DroppedColumns dropped_columns = DroppedColumns::kHold;
   std::optional<std::chrono::milliseconds> release_when_idle;
 };
 
@@ -57,6 +59,11 @@ Object<DuckdbDraft> duckdb_object() {
           "on_unrepresentable", &DuckdbDraft::on_unrepresentable,
           {{"dead_letter", OnUnrepresentable::kDeadLetter}, {"text", OnUnrepresentable::kText}},
           "A value that DuckDB's type cannot hold: a dead letter, or columns of such types become text.")
+      .choice<DroppedColumns>(
+          "dropped_columns", &DuckdbDraft::dropped_columns,
+          {{"hold", DroppedColumns::kHold}, {"drop", DroppedColumns::kDrop}, {"keep", DroppedColumns::kKeep}},
+          "A column that was dropped at the source: the table is held, the column is dropped here, "
+          "too, or it stays with its values.")
       .integer("threads", &DuckdbDraft::threads, 1, 256, "DuckDB's threads.")
       .duration("release_when_idle", &DuckdbDraft::release_when_idle,
                 "Let go of the file when nothing flowed for so long, so that others can open it.");
@@ -150,6 +157,7 @@ pipeline::SinkKind duckdb_kind() {
             spec.history_intermediate = draft.intermediate;
             spec.threads = draft.threads;
             spec.on_unrepresentable = draft.on_unrepresentable;
+            spec.dropped_columns = draft.dropped_columns;
             spec.release_when_idle = draft.release_when_idle;
             return duckdb_sink(sink, spec);
           }};

@@ -9,7 +9,9 @@
 namespace tailrace {
 namespace {
 
-constexpr std::uint8_t kFormat = 1;
+/// The first format knew neither storage nor attributes nor missing values.
+constexpr std::uint8_t kFirstFormat = 1;
+constexpr std::uint8_t kFormat = 2;
 
 void encode_type(ByteWriter& out, const ColumnType& type) {
   out.le32(type.declared.value());
@@ -57,13 +59,18 @@ ReplicaIdentity decode_identity(std::uint8_t value) {
 }
 
 RelationPtr decode(ByteReader& in) {
-  if (in.u8() != kFormat) throw OutOfBytes();
+  const std::uint8_t format = in.u8();
+  if (format < kFirstFormat || format > kFormat) throw OutOfBytes();
   auto relation = std::make_shared<Relation>();
   relation->oid = Oid(in.le32());
   relation->schema = sized(in);
   relation->name = sized(in);
   relation->identity = decode_identity(in.u8());
   relation->primary_key_immediate = in.u8() != 0;
+  if (format > kFirstFormat) {
+    relation->attributes = static_cast<std::int16_t>(in.le16());
+    relation->storage = in.le64();
+  }
   const std::size_t count = in.le16();
   for (std::size_t i = 0; i < count; ++i) {
     Column column;
@@ -73,6 +80,7 @@ RelationPtr decode(ByteReader& in) {
     column.in_identity = in.u8() != 0;
     column.primary_key_place = static_cast<std::int16_t>(in.le16());
     column.not_null = in.u8() != 0;
+    if (format > kFirstFormat && in.u8() != 0) column.missing = sized(in);
     relation->columns.push_back(std::move(column));
   }
   if (!in.empty()) throw OutOfBytes();
@@ -104,6 +112,8 @@ std::string encode_relation(const Relation& relation) {
   out.sized(relation.name);
   out.u8(static_cast<std::uint8_t>(relation.identity));
   out.u8(relation.primary_key_immediate ? 1 : 0);
+  out.le16(static_cast<std::uint16_t>(relation.attributes));
+  out.le64(relation.storage);
   out.le16(static_cast<std::uint16_t>(relation.columns.size()));
   for (const Column& column : relation.columns) {
     out.sized(column.name);
@@ -112,6 +122,8 @@ std::string encode_relation(const Relation& relation) {
     out.u8(column.in_identity ? 1 : 0);
     out.le16(static_cast<std::uint16_t>(column.primary_key_place));
     out.u8(column.not_null ? 1 : 0);
+    out.u8(column.missing ? 1 : 0);
+    if (column.missing) out.sized(*column.missing);
   }
   return bytes;
 }

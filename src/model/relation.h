@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ struct Column {
   /// Place in the primary key, from 1; 0 = not part of it.
   std::int16_t primary_key_place = 0;
   bool not_null = false;
+  /// What rows that are older than the column show in it, as text (pg_attribute.attmissingval); nothing: NULL, or the
+  /// table was rewritten since.
+  std::optional<std::string> missing;
 
   bool operator==(const Column&) const = default;
 };
@@ -59,6 +63,12 @@ struct Relation {
   ReplicaIdentity identity = ReplicaIdentity::kDefault;
   /// Whether the primary key exists and is checked at once (a deferrable one identifies nothing).
   bool primary_key_immediate = false;
+  /// pg_class.relnatts: how many columns the table ever had. 0 where the catalog did not know the table any more. What
+  /// a target stores is what its version is known to have had, not what a younger catalog says.
+  std::int16_t attributes = 0;
+  /// Another number whenever the rows were written anew (pg_class.relfilenode; of a partitioned table a hash over its
+  /// partitions'). 0: not known.
+  std::uint64_t storage = 0;
   std::vector<Column> columns;
 
   bool operator==(const Relation&) const = default;

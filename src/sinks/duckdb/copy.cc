@@ -6,6 +6,7 @@
 
 #include "base/crash_point.h"
 #include "base/error.h"
+#include "sinks/duckdb/alteration.h"
 #include "sinks/duckdb/key.h"
 #include "sinks/duckdb/sink_state.h"
 #include "sinks/duckdb/table_writer.h"
@@ -228,10 +229,7 @@ void DuckdbSink::State::create_history(Table& table, PgTime since, Lsn from) {
   // Copied rows are in force since the fence at the latest; nobody knows since when.
   connection_->run(fmt::format("INSERT INTO {} SELECT {}, make_timestamptz({}), NULL, true, {}, NULL, 0, NULL FROM {}",
                                history, columns, since.unix_micros(), from.value(), table.mirror_name()));
-  connection_->run(fmt::format(
-      "CREATE OR REPLACE MACRO {}.{}(t) AS TABLE SELECT {} FROM {} WHERE effective_from <= t AND (effective_to IS NULL "
-      "OR effective_to > t)",
-      identifier(table.shape.relation->schema), identifier(table.shape.relation->name + "__as_of"), columns, history));
+  make_as_of(*connection_, table);
   tables_on_disk_->write_baseline(table, since, from);
 }
 

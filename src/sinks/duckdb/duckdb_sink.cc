@@ -191,12 +191,13 @@ Table& DuckdbSink::State::hold_uncopied(const Relation& relation, const Position
 }
 
 void DuckdbSink::State::apply(const ChangeBatch& batch) {
+  const bool inside = in_transaction_;
   begin();
   try {
-    write_batch(batch);
+    write_batch(batch, inside);
   } catch (const SuspectTable& suspect) {
     roll_back();
-    give_up(*suspect.table, suspect.at, suspect.reason);
+    give_up(suspect);
   } catch (...) {
     roll_back();
     throw;
@@ -204,7 +205,9 @@ void DuckdbSink::State::apply(const ChangeBatch& batch) {
   pending_ = batch.end;
 }
 
-void DuckdbSink::State::write_batch(const ChangeBatch& batch) {
+void DuckdbSink::State::write_batch(const ChangeBatch& batch, bool inside) {
+  Versions versions = versions_of(batch, inside);
+  alter_tables(versions);
   std::vector<std::unique_ptr<TableBatch>> touched;
   std::unordered_map<Table*, TableBatch*> by_table;
   // Each relation of a batch is looked up and asked for once, however often tables take turns; null: left out.
@@ -225,8 +228,9 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch) {
         if (Table* table = table_for(*change.relation, transaction.position(change.ordinal))) {
           TableBatch*& found = by_table[table];
           if (found == nullptr) {
-            touched.push_back(
-                std::make_unique<TableBatch>(*table, batch, spec_.on_unrepresentable, memory_.longest_row()));
+            auto& of_table = versions[table];
+            if (!of_table) of_table = std::make_unique<BatchVersions>(*table, spec_);
+            touched.push_back(std::make_unique<TableBatch>(*table, *of_table, batch, memory_.longest_row()));
             found = touched.back().get();
           }
           place->second = found;
@@ -247,7 +251,12 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch) {
 }
 
 void DuckdbSink::State::write_table(TableBatch& batch) {
-  TableWriter(*connection_, batch).write();
+  try {
+    TableWriter(*connection_, batch).write();
+  } catch (SuspectTable& suspect) {
+    suspect.by_catalog_key = batch.shape().keyed() && batch.shape().relation->identity == ReplicaIdentity::kFull;
+    throw;
+  }
   record(batch);
 }
 
@@ -264,17 +273,21 @@ void DuckdbSink::State::record(TableBatch& batch) {
   // In this order: after a truncate a key may be dropped and noted anew.
   for (const auto& key : findings.no_longer_incomplete) tables_on_disk_->drop_incomplete(table, key);
   for (const auto& [key, row] : findings.new_incomplete) tables_on_disk_->put_incomplete(table, key, row);
-  if (findings.relation_changed) tables_on_disk_->write_table(table);
   if (findings.newly_held) {
     tables_on_disk_->write_hold(table, PgTime::now());
     log::warn("duckdb.held", "table {} is held: {}", table.shape.relation->display_name(), table.hold->reason);
   }
 }
 
-void DuckdbSink::State::give_up(Table& table, const Position& at, const std::string& reason) {
+void DuckdbSink::State::give_up(const SuspectTable& suspect) {
+  const auto& [suspected, at, reason, by_catalog_key] = suspect;
+  Table& table = *suspected;
+  // What the batch had altered is as it was.
+  table.shape = shape_of(tables_on_disk_->relation(table.shape.relation->oid));
+  if (table.whole_rows) table.shape.go_by_whole_rows();
   const Relation& relation = *table.shape.relation;
   // Letters and incomplete rows are known by their key alone.
-  if (relation.identity == ReplicaIdentity::kFull && table.shape.keyed() && !tables_on_disk_->has_keys(table)) {
+  if (by_catalog_key && !tables_on_disk_->has_keys(table)) {
     whole_rows_.emplace(relation.schema, relation.name);
     throw RetryError("TR619",
                      fmt::format("the key of table {} does not tell its rows apart at {} ({}): whole rows are compared",

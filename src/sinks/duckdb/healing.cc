@@ -104,11 +104,10 @@ std::uint64_t DuckdbSink::State::complete(const FencedRows& read) {
 }
 
 std::uint64_t DuckdbSink::State::put_completed(Table& table, const FencedRows& read) {
-  const Relation& relation = *table.shape.relation;
-  RowAppender mirror(*connection_, relation.schema, relation.name, table.shape.types);
-  std::optional<RowAppender> history;
-  if (table.shape.history)
-    history.emplace(*connection_, relation.schema, relation.name + "__history", table.shape.types);
+  const auto mirror_rows = table.append_to_mirror(*connection_);
+  RowAppender& mirror = *mirror_rows;
+  std::unique_ptr<RowAppender> history;
+  if (table.shape.history) history = table.append_to_history(*connection_);
   Arena arena;
   std::uint64_t completed = 0;
   ByteReader in(read.rows.tuples);

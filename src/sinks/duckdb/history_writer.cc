@@ -96,9 +96,10 @@ void TableWriter::end_staged(std::size_t count, bool continues, const Change& so
   // A copied version begins at its fence. A transaction that was written before the fence and visible only after it
   // ends such a version below its beginning: then it begins, and ends, there. It held "since at least" anyway.
   const auto ended = connection_.run(fmt::format(
-      "INSERT INTO {} SELECT {}, least(h.effective_from, k.moment), k.moment, false, least(h.from_lsn, k.lsn), k.lsn, "
-      "h.from_seq, k.seq FROM {} AS h JOIN temp.{} AS k ON {}",
-      history, columns("h"), history, source, matches));
+      "INSERT INTO {0} BY NAME SELECT h.* REPLACE (least(h.effective_from, k.moment) AS effective_from, k.moment AS "
+      "effective_to, false AS is_current, least(h.from_lsn, k.lsn) AS from_lsn, k.lsn AS to_lsn, k.seq AS to_seq) "
+      "FROM {0} AS h JOIN temp.{1} AS k ON {2}",
+      history, source, matches));
   const auto gone =
       connection_.run(fmt::format("DELETE FROM {} AS h USING temp.{} AS k WHERE {}", history, source, matches));
   connection_.run("DROP TABLE IF EXISTS temp.tailrace_places");
@@ -112,9 +113,10 @@ void TableWriter::end_all_versions() {
   if (!shape_.intermediate && batch_.continues(by))
     connection_.run(fmt::format("DELETE FROM {} WHERE is_current AND from_seq = {}", history, seq(by)));
   const auto ended = connection_.run(fmt::format(
-      "INSERT INTO {0} SELECT {1}, least(h.effective_from, make_timestamptz({2})), make_timestamptz({2}), false, "
-      "least(h.from_lsn, {3}::UBIGINT), {3}, h.from_seq, {4} FROM {0} AS h WHERE h.is_current",
-      history, columns("h"), effective(by), lsn(by), seq(by)));
+      "INSERT INTO {0} BY NAME SELECT h.* REPLACE (least(h.effective_from, make_timestamptz({1})) AS effective_from, "
+      "make_timestamptz({1}) AS effective_to, false AS is_current, least(h.from_lsn, {2}::UBIGINT) AS from_lsn, "
+      "{2}::UBIGINT AS to_lsn, {3}::UBIGINT AS to_seq) FROM {0} AS h WHERE h.is_current",
+      history, effective(by), lsn(by), seq(by)));
   const auto gone = connection_.run(fmt::format("DELETE FROM {} WHERE is_current", history));
   expect(ended, gone, by, "open history");
 }

@@ -126,11 +126,11 @@ void TableWriter::end_multiset_versions() {
         "r.g = x.g AND r.n = x.k",
         history, row_matches("h", "s")));
     const std::string seen = shape_.intermediate ? "true" : "h.from_seq IS DISTINCT FROM e.seq";
-    connection_.run(
-        fmt::format("INSERT INTO {0} SELECT {1}, least(h.effective_from, e.moment), e.moment, false, least(h.from_lsn, "
-                    "e.lsn), e.lsn, "
-                    "h.from_seq, e.seq FROM {0} AS h JOIN temp.tailrace_ending AS e ON h.rowid = e.rid WHERE {2}",
-                    history, columns("h"), seen));
+    connection_.run(fmt::format(
+        "INSERT INTO {0} BY NAME SELECT h.* REPLACE (least(h.effective_from, e.moment) AS effective_from, "
+        "e.moment AS effective_to, false AS is_current, least(h.from_lsn, e.lsn) AS from_lsn, e.lsn AS "
+        "to_lsn, e.seq AS to_seq) FROM {0} AS h JOIN temp.tailrace_ending AS e ON h.rowid = e.rid WHERE {1}",
+        history, seen));
     const auto gone =
         connection_.run(fmt::format("DELETE FROM {} WHERE rowid IN (SELECT rid FROM temp.tailrace_ending)", history));
     connection_.run("DROP TABLE temp.tailrace_ending");

@@ -13,16 +13,24 @@ namespace {
 /// A column's name and DuckDB's name of its type.
 using ColumnIs = std::pair<std::string, std::string>;
 
-/// In what the columns of a table differ from what they must be; nothing when they do not.
+/// In what the columns of a table differ from what they must be; nothing when they do not. Schema changes leave columns
+/// behind, and new ones at the end.
 std::optional<std::string> wrong_column(const std::vector<ColumnIs>& are, const std::vector<ColumnIs>& must) {
-  for (std::size_t n = 0; n < must.size(); ++n) {
-    if (n >= are.size()) return fmt::format("column \"{}\" is missing", must[n].first);
-    if (are[n].first != must[n].first)
-      return fmt::format("column \"{}\" stands where \"{}\" must be", are[n].first, must[n].first);
-    if (are[n].second != must[n].second)
-      return fmt::format("column \"{}\" is {}, but must be {}", are[n].first, are[n].second, must[n].second);
+  for (const ColumnIs& column : must) {
+    const auto found = std::ranges::find(are, column.first, &ColumnIs::first);
+    if (found == are.end()) return fmt::format("column \"{}\" is missing", column.first);
+    if (found->second != column.second)
+      return fmt::format("column \"{}\" is {}, but must be {}", column.first, found->second, column.second);
   }
   return std::nullopt;
+}
+
+/// Whether there are just these columns, and behind them a history's own.
+bool in_order(const std::vector<ColumnIs>& are, const std::vector<ColumnIs>& must, bool history) {
+  std::vector<std::string> names;
+  for (const ColumnIs& column : must) names.push_back(column.first);
+  if (history) names.insert(names.end(), kHistoryColumnNames.begin(), kHistoryColumnNames.end());
+  return std::ranges::equal(are, names, {}, &ColumnIs::first);
 }
 
 }  // namespace
@@ -44,9 +52,12 @@ void DuckdbSink::State::check_columns() {
     std::vector<ColumnIs> must;
     for (std::size_t n = 0; n < table->shape.width(); ++n)
       must.emplace_back(table->shape.relation->columns[n].name, name_of(table->shape.types[n]));
-    for (const Name& kept : {name, Name(name.first, name.second + "__history")}) {
+    for (const bool history : {false, true}) {
+      const Name kept(name.first, history ? name.second + "__history" : name.second);
       const auto found = are.find(kept);
-      if (found == are.end() && kept != name) continue;  // check_history looks after it
+      if (found == are.end() && history) continue;  // check_history looks after it
+      if (found != are.end())
+        (history ? table->history_in_order : table->mirror_in_order) = in_order(found->second, must, history);
       const auto wrong =
           found == are.end() ? std::optional<std::string>("the table is gone") : wrong_column(found->second, must);
       if (!wrong) continue;

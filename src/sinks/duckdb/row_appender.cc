@@ -163,7 +163,7 @@ bool fits(const TargetType& type, ByteView text, std::vector<char>& scratch) {
 }
 
 RowAppender::RowAppender(Connection& connection, const std::string& schema, const std::string& table,
-                         std::vector<TargetType> types)
+                         std::vector<TargetType> types, const std::vector<std::string>& columns)
     : capacity_(duckdb_vector_size()) {
   const bool temporary = schema == "temp";
   const auto state = duckdb_appender_create_ext(connection.get(), temporary ? "temp" : nullptr,
@@ -174,12 +174,13 @@ RowAppender::RowAppender(Connection& connection, const std::string& schema, cons
     duckdb_appender_destroy(&appender_);
     throw_duckdb_error(DUCKDB_ERROR_CATALOG, message, "append to " + schema + "." + table);
   }
-  const idx_t columns = duckdb_appender_column_count(appender_);
+  for (const std::string& column : columns) check(duckdb_appender_add_column(appender_, column.c_str()));
+  const idx_t count = duckdb_appender_column_count(appender_);
   std::vector<duckdb_logical_type> logical;
-  for (idx_t n = 0; n < columns; ++n) logical.push_back(duckdb_appender_column_type(appender_, n));
-  chunk_ = duckdb_create_data_chunk(logical.data(), columns);
+  for (idx_t n = 0; n < count; ++n) logical.push_back(duckdb_appender_column_type(appender_, n));
+  chunk_ = duckdb_create_data_chunk(logical.data(), count);
   for (auto& type : logical) duckdb_destroy_logical_type(&type);
-  types.resize(columns);
+  types.resize(count);
   for (const auto& type : types) slots_.push_back({type});
   renew();
 }

@@ -17,9 +17,10 @@ namespace tailrace::duckdb {
 class RowAppender {
  public:
   /// The table's columns must be `types` in this order, followed by any number of columns that are set by set_*().
-  /// `schema` is "temp" for a temporary table.
+  /// `schema` is "temp" for a temporary table. `columns`: names of the columns that are filled, in this order; the
+  /// table's others become NULL. Empty: all, as the table has them.
   RowAppender(Connection& connection, const std::string& schema, const std::string& table,
-              std::vector<TargetType> types);
+              std::vector<TargetType> types, const std::vector<std::string>& columns = {});
   ~RowAppender();
   RowAppender(const RowAppender&) = delete;
   RowAppender& operator=(const RowAppender&) = delete;

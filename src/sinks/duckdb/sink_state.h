@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "sinks/duckdb/batch_versions.h"
 #include "sinks/duckdb/damage.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/handle.h"
@@ -54,12 +55,20 @@ class DuckdbSink::State {
   void open_database(std::uint64_t memory);
   void begin();
   void roll_back() noexcept;
-  void write_batch(const ChangeBatch& batch);
+  using Versions = std::unordered_map<Table*, std::unique_ptr<BatchVersions>>;
+
+  void write_batch(const ChangeBatch& batch, bool inside);
+  /// Which versions of which tables the batch speaks of. `inside`: the target holds rows of an unfinished transaction.
+  Versions versions_of(const ChangeBatch& batch, bool inside);
+  /// Brings the target to the last of them.
+  void alter_tables(Versions& versions);
+  /// Nothing else in the target has the name that `table` gets.
+  void make_room(const Relation& next, Table& table, const Position& at);
   void record(TableBatch& batch);
   void write_table(TableBatch& batch);
   /// The transaction is gone: the table is tried again by whole rows where that is possible, else held. Throws
   /// RetryError.
-  [[noreturn]] void give_up(Table& table, const Position& at, const std::string& reason);
+  [[noreturn]] void give_up(const SuspectTable& suspect);
   std::uint64_t put_completed(Table& table, const FencedRows& read);
   /// Null for a table that the pipeline does not want.
   Table* table_for(const Relation& relation, const Position& at);

@@ -22,6 +22,16 @@ enum class OnUnrepresentable : std::uint8_t {
   kText,
 };
 
+/// What becomes of a column that was dropped at the source.
+enum class DroppedColumns : std::uint8_t {
+  /// The table is held until a person decides.
+  kHold,
+  /// It is dropped in the mirror, too. A history keeps it in any case.
+  kDrop,
+  /// It stays with its values; new rows have NULL in it.
+  kKeep,
+};
+
 /// What a DuckDB target is asked to be. A value.
 struct DuckdbSpec {
   std::filesystem::path path;
@@ -41,6 +51,7 @@ struct DuckdbSpec {
   /// DuckDB's threads. One is enough to apply: more of them cost CPU time that the source and the log need.
   unsigned threads = std::max(1U, std::thread::hardware_concurrency() / 2);
   OnUnrepresentable on_unrepresentable = OnUnrepresentable::kDeadLetter;
+  DroppedColumns dropped_columns = DroppedColumns::kHold;
   /// Give the file up when nothing flowed for so long. The runner acts on it by Sink::release().
   std::optional<std::chrono::milliseconds> release_when_idle;
 };

@@ -151,6 +151,27 @@ void StateTables::write_table(const Table& table) {
       .run();
 }
 
+void StateTables::rename(const Relation& from, const Relation& to) {
+  const std::string old_name =
+      fmt::format("schema_name = {} AND table_name = {}", literal(from.schema), literal(from.name));
+  // Rows are never updated in place: beside an older reader that would keep checkpoints from being made.
+  for (const char* kept : {"tables", "lanes", "letters", "incomplete", "baselines"}) {
+    connection_.run(fmt::format(
+        "CREATE OR REPLACE TEMP TABLE tailrace_renamed AS SELECT * REPLACE ({} AS schema_name, {} AS table_name) FROM "
+        "tailrace.{} WHERE {}",
+        literal(to.schema), literal(to.name), kept, old_name));
+    connection_.run(fmt::format("DELETE FROM tailrace.{} WHERE {}", kept, old_name));
+    connection_.run(fmt::format("INSERT INTO tailrace.{} FROM temp.tailrace_renamed", kept));
+  }
+  connection_.run("DROP TABLE temp.tailrace_renamed");
+}
+
+RelationPtr StateTables::relation(Oid oid) {
+  const auto rows = connection_.rows(fmt::format("SELECT relation FROM tailrace.tables WHERE oid = {}", oid.value()));
+  if (rows.empty()) throw DefectError(fmt::format("the target does not know table {}", oid.value()));
+  return decode_relation(rows.front().front().second);
+}
+
 void StateTables::write_hold(const Table& table, PgTime now) {
   connection_.run("DELETE FROM tailrace.lanes WHERE " + of(table));
   if (!table.hold) return;

@@ -40,6 +40,10 @@ class StateTables {
 
   void write_cursor(const DuckdbSpec& spec, const Cursor& cursor, const sinks::Counters& counters, PgTime now);
   void write_table(const Table& table);
+  /// All that is kept of a table, under its new name.
+  void rename(const Relation& from, const Relation& to);
+  /// The version that is stored.
+  RelationPtr relation(Oid oid);
   void write_hold(const Table& table, PgTime now);
   /// Marks where the history of a table was no longer kept; nothing: it is kept again.
   void stop_history(const Table& table, std::optional<Lsn> at);

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "model/position.h"
 #include "model/snapshot.h"
@@ -12,6 +14,10 @@
 #include "sinks/duckdb/table_shape.h"
 
 namespace tailrace::duckdb {
+
+/// The columns that a history table has besides the source's own.
+inline constexpr std::array<const char*, 7> kHistoryColumnNames = {
+    "effective_from", "effective_to", "is_current", "from_lsn", "to_lsn", "from_seq", "to_seq"};
 
 enum class TableState : std::uint8_t { kCopying, kCopied };
 
@@ -52,7 +58,14 @@ struct Table {
     history_rows.reset();
   }
 
+  std::unique_ptr<RowAppender> append_to_mirror(Connection& connection) const;
+  std::unique_ptr<RowAppender> append_to_history(Connection& connection) const;
+
   TableShape shape;
+  /// Whether the target's columns are the relation's (and then the history's own), in this order. Schema changes may
+  /// leave columns behind, and new ones stand at the end.
+  bool mirror_in_order = true;
+  bool history_in_order = true;
   TableState state = TableState::kCopying;
   Fence fence;
   std::uint64_t copied_rows = 0;
@@ -66,6 +79,16 @@ struct Table {
   /// For the writer connection; made when first needed.
   std::unique_ptr<RowAppender> mirror_rows;
   std::unique_ptr<RowAppender> history_rows;
+};
+
+/// Thrown when the target does not hold the rows that must have been there, or cannot become what it must: the
+/// transaction is rolled back and the table is held. Caught by the sink only.
+struct SuspectTable {
+  Table* table;
+  Position at;
+  std::string reason;
+  /// Rows were told apart by a key that the catalog named, and not the stream.
+  bool by_catalog_key = false;
 };
 
 }  // namespace tailrace::duckdb

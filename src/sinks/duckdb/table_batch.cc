@@ -1,42 +1,15 @@
 #include "sinks/duckdb/table_batch.h"
 
-#include <fmt/format.h>
-
 #include <memory>
+#include <utility>
 
 namespace tailrace::duckdb {
-namespace {
-
-/// In what two versions of a relation differ, for people.
-std::string difference(const Relation& before, const Relation& after) {
-  if (before.oid != after.oid) return "the table was made anew";
-  if (before.schema != after.schema || before.name != after.name)
-    return fmt::format("the table was renamed to {}", after.display_name());
-  for (const Column& column : after.columns) {
-    const auto same = [&](const Column& c) { return c.attnum == column.attnum; };
-    const auto old = std::ranges::find_if(before.columns, same);
-    if (old == before.columns.end()) return fmt::format("column \"{}\" was added", column.name);
-    if (old->name != column.name) return fmt::format("column \"{}\" was renamed to \"{}\"", old->name, column.name);
-    if (old->type != column.type)
-      return fmt::format("the type of column \"{}\" changed from {} to {}", column.name, old->type.display,
-                         column.type.display);
-  }
-  for (const Column& column : before.columns) {
-    const auto same = [&](const Column& c) { return c.attnum == column.attnum; };
-    if (std::ranges::none_of(after.columns, same)) return fmt::format("column \"{}\" was dropped", column.name);
-  }
-  return "the columns that identify a row changed";
-}
-
-}  // namespace
-
-TableBatch::TableBatch(Table& table, const ChangeBatch& batch, OnUnrepresentable on_unrepresentable,
-                       std::uint64_t longest_row)
-    : table_(table), batch_(batch), on_unrepresentable_(on_unrepresentable), longest_row_(longest_row) {
-  keyed_.emplace(table.shape);
-  multiset_.emplace(table.shape);
-  for (std::size_t n = 0; n < table.shape.types.size(); ++n) {
-    const TargetType& type = table.shape.types[n];
+TableBatch::TableBatch(Table& table, BatchVersions& versions, const ChangeBatch& batch, std::uint64_t longest_row)
+    : table_(table), shape_(table.shape), versions_(versions), batch_(batch), longest_row_(longest_row) {
+  keyed_.emplace(shape_);
+  multiset_.emplace(shape_);
+  for (std::size_t n = 0; n < shape_.types.size(); ++n) {
+    const TargetType& type = shape_.types[n];
     if (type.may_refuse() || type.shape == Shape::kVarchar || type.shape == Shape::kJson) risky_.push_back(n);
   }
 }
@@ -50,7 +23,8 @@ bool TableBatch::add(const Change& change) {
   } else {
     const Relating relating = change.relation == accepted_ ? Relating::kTaken : accept_relation(change);
     if (relating == Relating::kAnew) return false;
-    if (relating == Relating::kTaken) add_accepted(change);
+    if (relating == Relating::kTaken)
+      add_accepted(translation_ == nullptr ? change : translation_->translate(change, *shape_.relation));
   }
   ++findings_.counts.received;
   return true;
@@ -58,44 +32,45 @@ bool TableBatch::add(const Change& change) {
 
 void TableBatch::restart() {
   restarted_ = true;
-  keyed_.emplace(table_.shape);
-  multiset_.emplace(table_.shape);
+  keyed_.emplace(shape_);
+  multiset_.emplace(shape_);
   findings_ = {};
 }
 
 void TableBatch::add_accepted(const Change& change) {
   if (change.kind == ChangeKind::kTruncate) return add_truncate(change);
-  if (table_.shape.keyed()) return add_keyed(change);
-  if (table_.shape.multiset()) return add_multiset(change);
+  if (shape_.keyed()) return add_keyed(change);
+  if (shape_.multiset()) return add_multiset(change);
   add_append_only(change);
 }
 
 TableBatch::Relating TableBatch::accept_relation(const Change& change) {
-  const Relation& relation = *change.relation;
-  if (relation != *table_.shape.relation) {
-    TableShape shape(std::make_shared<Relation>(relation), on_unrepresentable_);
-    if (table_.whole_rows) shape.go_by_whole_rows();
-    const bool rekeyed = !same_key(shape, table_.shape);
+  if (change.relation == versions_.refused()) {
+    hold(change, versions_.hold().code, versions_.hold().reason);
+    return Relating::kHeld;
+  }
+  const RowKey key = versions_.key_of(change.relation);
+  if (key != RowKey{shape_.key, shape_.multiset()}) {
     // Keys of letters and incomplete rows mean nothing under another key.
-    if (!same_columns(shape, table_.shape) || (rekeyed && !(table_.lettered.empty() && table_.incomplete.empty()))) {
-      hold(change, "TR610", difference(*table_.shape.relation, relation));
+    if (!table_.lettered.empty() || !table_.incomplete.empty()) {
+      hold(change, "TR610", kOtherKey);
       return Relating::kHeld;
     }
-    if (rekeyed && !(keyed_->empty() && multiset_->empty())) {
+    if (!keyed_->empty() || !multiset_->empty()) {
       restarted_in_ = change.transaction;
       return Relating::kAnew;
     }
-    table_.shape.key = shape.key;
-    table_.shape.relation = shape.relation;
-    findings_.relation_changed = true;
+    shape_.key = key.columns;
+    shape_.whole_rows = key.multiset;
   }
+  translation_ = versions_.translation(change.relation);
   accepted_ = change.relation;
   return Relating::kTaken;
 }
 
 /// Under FULL the whole row tells which one it is, if the key does not.
 void TableBatch::refuse_keyless(const Change& change) {
-  if (table_.shape.relation->identity != ReplicaIdentity::kFull)
+  if (shape_.relation->identity != ReplicaIdentity::kFull)
     return hold(change, "TR611", "a change came without the key of its row");
   keyed_->contradict(change);
 }
@@ -112,8 +87,8 @@ void TableBatch::refuse(const Change& change, const std::string& reason) {
   letter.position = position_of(change);
   letter.seq = transaction.change_seq(change.ordinal);
   letter.xid = transaction.xid;
-  letter.schema = table_.shape.relation->schema;
-  letter.table = table_.shape.relation->name;
+  letter.schema = shape_.relation->schema;
+  letter.table = shape_.relation->name;
   letter.operation = name_of(change.kind);
   letter.reason = reason;
   ByteWriter row(letter.row);
@@ -121,10 +96,10 @@ void TableBatch::refuse(const Change& change, const std::string& reason) {
   row.sized(change.new_row.bytes());
   findings_.letters.push_back(std::move(letter));
   ++findings_.counts.dead_lettered;
-  if (!table_.shape.keyed()) return;
+  if (!shape_.keyed()) return;
   ByteView key;
   for (const TupleView tuple : {change.old_row, change.new_row}) {
-    if (!tuple.present() || !read_key(tuple, change.old_row, table_.shape.key, keyed_->arena(), key)) continue;
+    if (!tuple.present() || !read_key(tuple, change.old_row, shape_.key, keyed_->arena(), key)) continue;
     if (table_.lettered.emplace(key).second) findings_.new_lettered.emplace_back(key);
   }
 }
@@ -149,7 +124,7 @@ bool TableBatch::holds(TupleView tuple) {
     for (; column < risky; ++column) cursor.next();
     const Field field = cursor.next();
     ++column;
-    if (field.kind == FieldKind::kText && !fits(table_.shape.types[risky], field.bytes, scratch_)) return false;
+    if (field.kind == FieldKind::kText && !fits(shape_.types[risky], field.bytes, scratch_)) return false;
   }
   return true;
 }
@@ -170,9 +145,9 @@ void TableBatch::add_keyed(const Change& change) {
   ByteView old_key;
   ByteView new_key;
   const TupleView old_row = change.old_row.present() ? change.old_row : change.new_row;
-  bool readable = read_key(old_row, {}, table_.shape.key, keyed_->arena(), old_key);
+  bool readable = read_key(old_row, {}, shape_.key, keyed_->arena(), old_key);
   if (readable && change.kind == ChangeKind::kUpdate)
-    readable = read_key(change.new_row, change.old_row, table_.shape.key, keyed_->arena(), new_key);
+    readable = read_key(change.new_row, change.old_row, shape_.key, keyed_->arena(), new_key);
   if (!readable) return refuse_keyless(change);
   if (lettered(old_key) || (change.kind == ChangeKind::kUpdate && lettered(new_key)))
     return refuse(change, "an earlier change of this row is a dead letter");
@@ -188,7 +163,7 @@ void TableBatch::add_keyed(const Change& change) {
 
 void TableBatch::add_insert(const Change& change) {
   ByteView key;
-  if (!read_key(change.new_row, {}, table_.shape.key, keyed_->arena(), key)) return refuse_keyless(change);
+  if (!read_key(change.new_row, {}, shape_.key, keyed_->arena(), key)) return refuse_keyless(change);
   if (lettered(key)) return refuse(change, "an earlier change of this row is a dead letter");
   if (!holds(change.new_row)) return refuse(change, obstacle(change.new_row));
   keyed_->insert(change, key);
@@ -231,7 +206,7 @@ void TableBatch::add_append_only(const Change& change) {
 }
 
 void TableBatch::add_truncate(const Change& change) {
-  if (table_.shape.multiset()) {
+  if (shape_.multiset()) {
     multiset_->truncate(change);
   } else {
     keyed_->truncate(change);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "model/change_batch.h"
+#include "sinks/duckdb/batch_versions.h"
 #include "sinks/duckdb/keyed_fold.h"
 #include "sinks/duckdb/multiset_fold.h"
 #include "sinks/duckdb/table.h"
@@ -21,8 +22,9 @@ inline constexpr const char* kRowTooLong = "the row is too large for DuckDB's me
 /// that of the changes' own relation.
 class TableBatch {
  public:
-  /// `longest_row`: rows of more bytes become letters.
-  TableBatch(Table& table, const ChangeBatch& batch, OnUnrepresentable on_unrepresentable, std::uint64_t longest_row);
+  /// REQUIRES: the table is brought to the last of `versions`, which outlives this object. `longest_row`: rows of more
+  /// bytes become letters.
+  TableBatch(Table& table, BatchVersions& versions, const ChangeBatch& batch, std::uint64_t longest_row);
 
   /// One change of this table, in order. Counts it. False: from this change on rows are told apart otherwise; what is
   /// folded is to be written, then restart(), and the change added again.
@@ -37,6 +39,8 @@ class TableBatch {
   void drop_incomplete(ByteView key);
 
   Table& table() { return table_; }
+  /// The table's, with the key by which the rows that are folded now are told apart.
+  const TableShape& shape() const { return shape_; }
   const ChangeBatch& batch() const { return batch_; }
   const Transaction& transaction_of(const Change& change) const { return batch_.transactions[change.transaction]; }
   Position position_of(const Change& change) const { return transaction_of(change).position(change.ordinal); }
@@ -44,7 +48,7 @@ class TableBatch {
   /// so that it does not depend on how a giant was cut into parts; intermediate ones carry their change's own.
   Seq version_seq(const Change& change) const {
     const Transaction& transaction = transaction_of(change);
-    return table_.shape.intermediate ? transaction.change_seq(change.ordinal) : transaction.seq;
+    return shape_.intermediate ? transaction.change_seq(change.ordinal) : transaction.seq;
   }
   /// Whether the change's transaction may have written to this table before what is folded here.
   bool continues(const Change& change) const {
@@ -61,7 +65,6 @@ class TableBatch {
     std::vector<std::pair<std::string, IncompleteRow>> new_incomplete;
     std::vector<std::string> no_longer_incomplete;
     bool keys_cleared = false;
-    bool relation_changed = false;
     bool newly_held = false;
   };
   Findings& findings() { return findings_; }
@@ -85,10 +88,12 @@ class TableBatch {
   bool lettered(ByteView key) const;
 
   Table& table_;
+  TableShape shape_;
+  BatchVersions& versions_;
   const ChangeBatch& batch_;
-  OnUnrepresentable on_unrepresentable_;
   const std::uint64_t longest_row_;
   const Relation* accepted_ = nullptr;
+  RowTranslation* translation_ = nullptr;
   std::vector<std::size_t> risky_;
   std::vector<char> scratch_;
   std::optional<KeyedFold> keyed_;

@@ -6,7 +6,7 @@
 namespace tailrace::duckdb {
 
 TableShape::TableShape(RelationPtr from, OnUnrepresentable on_unrepresentable)
-    : relation(std::move(from)), key(relation->match_key()) {
+    : relation(std::move(from)), key(relation->match_key()), whole_rows(relation->identity == ReplicaIdentity::kFull) {
   std::ranges::sort(key);
   for (const Column& column : relation->columns) types.push_back(target_type(column.type, on_unrepresentable));
 }

@@ -15,7 +15,7 @@ struct TableShape {
 
   /// Rows are told apart by key columns; else by all columns (multiset); else not at all (append only).
   bool keyed() const { return !key.empty(); }
-  bool multiset() const { return key.empty() && relation->identity == ReplicaIdentity::kFull; }
+  bool multiset() const { return key.empty() && whole_rows; }
   std::size_t width() const { return relation->columns.size(); }
   std::vector<TargetType> key_types() const;
   /// Under FULL: rows are told apart by all their columns, whatever key the relation names.
@@ -25,6 +25,8 @@ struct TableShape {
   std::vector<TargetType> types;
   /// Indexes of the match key's columns, ascending.
   std::vector<std::size_t> key;
+  /// The source sends whole old rows.
+  bool whole_rows = false;
   bool history = false;
   bool intermediate = false;
 };

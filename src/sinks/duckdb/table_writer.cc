@@ -1,6 +1,7 @@
 #include "sinks/duckdb/table_writer.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/crash_point.h"
 
@@ -10,7 +11,7 @@ TableWriter::TableWriter(Connection& connection, TableBatch& batch)
     : connection_(connection),
       batch_(batch),
       table_(batch.table()),
-      shape_(table_.shape),
+      shape_(batch.shape()),
       filled_columns_(shape_.width(), false) {}
 
 void TableWriter::write() {
@@ -26,16 +27,12 @@ void TableWriter::write() {
 }
 
 RowAppender& TableWriter::mirror_rows() {
-  if (!table_.mirror_rows)
-    table_.mirror_rows =
-        std::make_unique<RowAppender>(connection_, shape_.relation->schema, shape_.relation->name, shape_.types);
+  if (!table_.mirror_rows) table_.mirror_rows = table_.append_to_mirror(connection_);
   return *table_.mirror_rows;
 }
 
 RowAppender& TableWriter::history_rows() {
-  if (!table_.history_rows)
-    table_.history_rows = std::make_unique<RowAppender>(connection_, shape_.relation->schema,
-                                                        shape_.relation->name + "__history", shape_.types);
+  if (!table_.history_rows) table_.history_rows = table_.append_to_history(connection_);
   return *table_.history_rows;
 }
 
@@ -222,13 +219,11 @@ void TableWriter::stage_rows() {
 void TableWriter::insert_filled() {
   std::string list;
   for (std::size_t n = 0; n < shape_.width(); ++n) list += fmt::format("{}c{}", n == 0 ? "" : ", ", n);
-  connection_.run(fmt::format("INSERT INTO {} SELECT {} FROM temp.tailrace_filled WHERE NOT is_version",
-                              table_.mirror_name(), list));
+  connection_.run(fmt::format("INSERT INTO {}({}) SELECT {} FROM temp.tailrace_filled WHERE NOT is_version",
+                              table_.mirror_name(), columns(""), list));
   if (shape_.history)
-    connection_.run(
-        fmt::format("INSERT INTO {} SELECT {}, effective_from, effective_to, is_current, from_lsn, to_lsn, from_seq, "
-                    "to_seq FROM temp.tailrace_filled WHERE is_version",
-                    table_.history_name(), list));
+    connection_.run(fmt::format("INSERT INTO {0}({1}, {2}) SELECT {3}, {2} FROM temp.tailrace_filled WHERE is_version",
+                                table_.history_name(), columns(""), fmt::join(kHistoryColumnNames, ", "), list));
   connection_.run("DROP TABLE temp.tailrace_filled");
   connection_.run("DROP TABLE temp.tailrace_stage");
 }

@@ -8,14 +8,6 @@
 
 namespace tailrace::duckdb {
 
-/// Thrown when the target does not hold the rows that must have been there: the transaction is rolled back and the
-/// table is held. Caught by the sink only.
-struct SuspectTable {
-  Table* table;
-  Position at;
-  std::string reason;
-};
-
 /// Writes what one batch made of one table, inside the transaction that is open on the connection. Made per table and
 /// batch. Every step counts what it deletes and compares it with what must have existed.
 class TableWriter {
@@ -81,8 +73,8 @@ class TableWriter {
   std::vector<Field> key_fields_;
 };
 
-/// The columns that a history table has behind the source's own.
-constexpr std::size_t kHistoryColumns = 7;
+constexpr std::size_t kHistoryColumns = kHistoryColumnNames.size();
+/// Their declarations.
 std::string history_columns();
 
 }  // namespace tailrace::duckdb

@@ -76,11 +76,23 @@ const char* kColumnsSql =
     "SELECT a.attname, a.attnum, a.atttypid, a.atttypmod, a.attnotnull, c.relreplident, "
     "       COALESCE(array_position(pk.indkey::int2[], a.attnum) + 1, 0), COALESCE(pk.indimmediate, false), "
     "       c.relreplident = 'f' OR (c.relreplident = 'd' AND pk.indimmediate AND a.attnum = ANY(pk.indkey)) OR "
-    "       (c.relreplident = 'i' AND a.attnum = ANY(ri.indkey)) "
+    "       (c.relreplident = 'i' AND a.attnum = ANY(ri.indkey)), "
+    "       c.relnatts, c.relfilenode, c.relkind = 'p', a.atthasmissing, (a.attmissingval::text::text[])[1] "
     "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
     "LEFT JOIN pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary AND pk.indisvalid "
     "LEFT JOIN pg_index ri ON ri.indrelid = c.oid AND ri.indisreplident "
     "WHERE c.oid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+/// All leaves as one number, and per column how many of them keep a missing value, and which.
+const char* kPartitionsSql =
+    "WITH leaf AS (SELECT c.oid, c.relfilenode FROM pg_partition_tree($1::oid) t JOIN pg_class c ON c.oid = t.relid "
+    "              WHERE t.isleaf AND c.relkind = 'r') "
+    "SELECT a.attname, count(*) FILTER (WHERE a.atthasmissing), count(*), "
+    "       min((a.attmissingval::text::text[])[1]), max((a.attmissingval::text::text[])[1]), "
+    "       (SELECT ('x' || substr(md5(string_agg(oid || '/' || relfilenode, ',' ORDER BY oid)), 1, "
+    "15))::bit(60)::int8 "
+    "        FROM leaf) "
+    "FROM leaf JOIN pg_attribute a ON a.attrelid = leaf.oid AND a.attnum > 0 AND NOT a.attisdropped GROUP BY a.attname";
 
 /// A true array is what its element names as its array type; int2vector and the like are not.
 const char* kTypesSql =
@@ -113,6 +125,33 @@ const char* kPublishedSql13 =
     "JOIN pg_namespace n ON n.nspname = p.schemaname "
     "JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename ORDER BY 2, 3";
 
+/// The stream sends columns in the order of their attnums. Where those that the catalog gave fall back, names have
+/// changed hands since, and none is believed. Where just as many numbers are free between two of them as there are
+/// columns that the catalog did not know, these are theirs.
+void settle_attnums(std::vector<Column>& columns, std::int16_t attributes) {
+  std::int16_t last = 0;
+  std::size_t unknown = 0;
+  const auto fill = [&](std::size_t end, std::int16_t next) {
+    if (unknown != 0 && static_cast<std::size_t>(next - last - 1) == unknown)
+      for (std::size_t n = end - unknown; n < end; ++n) columns[n].attnum = ++last;
+    unknown = 0;
+  };
+  for (std::size_t n = 0; n < columns.size(); ++n) {
+    const std::int16_t attnum = columns[n].attnum;
+    if (attnum == 0) {
+      ++unknown;
+      continue;
+    }
+    if (attnum <= last) {
+      for (Column& column : columns) column.attnum = 0;
+      return;
+    }
+    fill(n, attnum);
+    last = attnum;
+  }
+  fill(columns.size(), static_cast<std::int16_t>(attributes + 1));
+}
+
 }  // namespace
 
 Catalog::TableRow Catalog::read_table(Oid oid) {
@@ -131,8 +170,30 @@ Catalog::TableRow Catalog::read_table(Oid oid) {
     table.found = true;
     table.identity = identity_of(rows.at(i, 5));
     table.primary_key_immediate = rows.flag(i, 7);
+    table.attributes = static_cast<std::int16_t>(rows.number(i, 9));
+    table.storage = rows.unsigned_number(i, 10);
+    table.partitioned = rows.flag(i, 11);
+    if (rows.flag(i, 12)) table.columns.back().missing = rows.at(i, 13);
   }
+  if (table.partitioned) read_partitions(oid, table);
   return table;
+}
+
+void Catalog::read_partitions(Oid oid, TableRow& table) {
+  const Rows rows = connection_.query(kPartitionsSql, {std::to_string(oid.value())}, kDoing);
+  bool one_story = true;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    table.storage = rows.unsigned_number(i, 5);
+    if (rows.number(i, 1) == 0) continue;
+    const auto named = [&](const Column& column) { return column.name == rows.at(i, 0); };
+    const auto column = std::ranges::find_if(table.columns, named);
+    if (rows.number(i, 1) != rows.number(i, 2) || rows.at(i, 3) != rows.at(i, 4)) {
+      one_story = false;
+    } else if (column != table.columns.end()) {
+      column->missing = rows.at(i, 3);
+    }
+  }
+  if (!one_story) table.storage = 0;
 }
 
 void Catalog::load_types(std::vector<Oid> oids) {
@@ -212,11 +273,18 @@ RelationPtr Catalog::resolve(ByteView relation_message) {
   relation->name = message.name;
   relation->identity = static_cast<ReplicaIdentity>(message.replica_identity);
   relation->primary_key_immediate = table.primary_key_immediate;
+  relation->attributes = table.attributes;
+  relation->storage = table.storage;
   for (const pgoutput::RelationColumn& sent : message.columns) {
     Column column;
     const auto known =
         std::ranges::find_if(table.columns, [&](const Column& candidate) { return candidate.name == sent.name; });
     if (known != table.columns.end()) column = *known;
+    // Of another type it may be another column of that name.
+    if (column.type.declared != sent.type || column.type.typmod != sent.typmod) {
+      column.attnum = 0;
+      column.missing.reset();
+    }
     column.name = sent.name;
     column.type = ColumnType{};
     column.type.declared = sent.type;
@@ -224,6 +292,7 @@ RelationPtr Catalog::resolve(ByteView relation_message) {
     column.in_identity = sent.in_identity;
     relation->columns.push_back(std::move(column));
   }
+  settle_attnums(relation->columns, table.attributes);
   complete_types(relation->columns);
   // The message comes again when something about the table changed, and need not show it: a column that was dropped
   // and added again under its name differs in its attnum alone.
@@ -240,6 +309,8 @@ RelationPtr Catalog::describe(const PublishedTable& table) {
   relation->name = table.name;
   relation->identity = row.identity;
   relation->primary_key_immediate = row.primary_key_immediate;
+  relation->attributes = row.attributes;
+  relation->storage = row.storage;
   std::erase_if(row.columns, [&](const Column& column) {
     return std::ranges::find(table.columns, column.name) == table.columns.end();
   });

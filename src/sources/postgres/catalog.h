@@ -27,8 +27,9 @@ struct PublishedTable {
 
 /// What the source's catalog knows of tables and types. The stream's Relation messages hold names, type oids and
 /// identity flags; attnums, domains, elements and keys come from here. The catalog answers about now (or about the
-/// snapshot of the connection's transaction), the stream about then: a column that the catalog no longer knows keeps
-/// attnum 0. One thread; lives as long as its connection.
+/// snapshot of the connection's transaction), the stream about then: a column that the catalog no longer knows by this
+/// name and type has attnum 0, unless the order of the others leaves it only one. One thread; lives as long as its
+/// connection.
 class Catalog {
  public:
   explicit Catalog(Connection& connection) : connection_(connection) {}
@@ -56,10 +57,15 @@ class Catalog {
     bool found = false;
     ReplicaIdentity identity = ReplicaIdentity::kDefault;
     bool primary_key_immediate = false;
+    std::int16_t attributes = 0;
+    std::uint64_t storage = 0;
+    bool partitioned = false;
     std::vector<Column> columns;
   };
 
   TableRow read_table(Oid oid);
+  /// Storage and missing values of a partitioned table are those of its partitions.
+  void read_partitions(Oid oid, TableRow& table);
   void complete_types(std::vector<Column>& columns);
   void load_types(std::vector<Oid> oids);
   void resolve_type(ColumnType& type) const;

@@ -1,0 +1,142 @@
+#include "model/schema_change.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+namespace tailrace {
+namespace {
+
+constexpr std::uint32_t kText = 25;
+constexpr std::uint32_t kVarchar = 1043;
+
+bool is_text(const ColumnType& type) { return type.base == Oid(kText) || type.base == Oid(kVarchar); }
+
+/// Whether values that stay as they are on disk also print the same under the other type.
+bool prints_alike(const ColumnType& before, const ColumnType& after) {
+  if (is_text(before) && is_text(after)) return true;
+  return before.base == after.base && before.kind == after.kind && before.element == after.element;
+}
+
+bool same_type(const Column& a, const Column& b) {
+  return a.type.declared == b.type.declared && a.type.typmod == b.type.typmod;
+}
+
+bool same_names_and_types(const Relation& before, const Relation& after) {
+  const auto same = [](const Column& x, const Column& y) { return x.name == y.name && same_type(x, y); };
+  return std::ranges::equal(before.columns, after.columns, same);
+}
+
+std::string quoted(const std::string& name) { return "\"" + name + "\""; }
+
+/// The names of a relation's columns by which rows are told apart, and how.
+std::vector<std::int16_t> key_of(const Relation& relation) {
+  std::vector<std::int16_t> key;
+  for (const std::size_t column : relation.match_key()) key.push_back(relation.columns[column].attnum);
+  std::ranges::sort(key);
+  if (key.empty()) key.push_back(relation.identity == ReplicaIdentity::kFull ? -1 : -2);
+  return key;
+}
+
+std::optional<std::string> doubtful_attnums(const Relation& before, const Relation& after) {
+  std::int16_t last = 0;
+  for (const Column& column : after.columns) {
+    if (column.attnum <= last) return "column " + quoted(column.name) + " is not what it was when it changed";
+    last = column.attnum;
+  }
+  for (const Column& column : before.columns)
+    if (column.attnum == 0) return "column " + quoted(column.name) + " cannot be followed";
+  return std::nullopt;
+}
+
+std::string retyped(const Column& was, const Column& is) {
+  return "the type of column " + quoted(is.name) + " changed from " + was.type.display + " to " + is.type.display;
+}
+
+/// Why the rows may be others than they were, where the storage is another.
+std::string rewritten(const Relation& before, const Relation& after, const SchemaChange& change) {
+  for (const auto& [from, to] : change.kept)
+    if (!same_type(before.columns[from], after.columns[to])) return retyped(before.columns[from], after.columns[to]);
+  return "the table was rewritten when its columns changed";
+}
+
+std::optional<std::string> doubtful_columns(const Relation& before, const Relation& after, const SchemaChange& change) {
+  for (const auto& [from, to] : change.kept) {
+    const Column& was = before.columns[from];
+    const Column& is = after.columns[to];
+    if (!same_type(was, is) && !prints_alike(was.type, is.type)) return retyped(was, is);
+  }
+  for (const auto& added : change.added) {
+    const Column& column = after.columns[added.after];
+    const auto same = [&](std::size_t dropped) { return before.columns[dropped].name == column.name; };
+    if (std::ranges::any_of(change.dropped, same))
+      return "column " + quoted(column.name) + " was dropped and added again under its name";
+  }
+  return std::nullopt;
+}
+
+/// Columns that were added and dropped again between the two versions may have left their names to others.
+bool leaves_out_attnums(const Relation& before, const Relation& after, const SchemaChange& change) {
+  std::int16_t expected = static_cast<std::int16_t>(before.attributes + 1);
+  for (const auto& added : change.added)
+    if (after.columns[added.after].attnum != expected++) return true;
+  return false;
+}
+
+/// Names and types are the same: a version sent again, or one that differs in what the target does not show.
+SchemaExplanation explain_same_columns(const Relation& before, const RelationPtr& after, SchemaChange change) {
+  const auto unknown = [](const Column& column) { return column.attnum == 0; };
+  auto settled = std::make_shared<Relation>(*after);
+  settled->attributes = before.attributes;
+  const bool known = std::ranges::none_of(after->columns, unknown);
+  for (std::size_t n = 0; n < after->columns.size(); ++n) {
+    Column& column = settled->columns[n];
+    if (known && before.columns[n].attnum != 0 && before.columns[n].attnum != column.attnum)
+      return {std::nullopt, nullptr, "column " + quoted(column.name) + " was dropped and added again under its name"};
+    // A catalog that is younger than the stream may not know a column any more.
+    if (!known) column.attnum = before.columns[n].attnum;
+    change.kept.push_back({n, n});
+  }
+  change.key_changed = key_of(before) != key_of(*settled);
+  change.nothing_visible = !change.table_renamed;
+  return {std::move(change), std::move(settled), {}};
+}
+
+void match_columns(const Relation& before, const Relation& after, SchemaChange& change) {
+  std::vector<bool> kept(before.columns.size(), false);
+  for (std::size_t to = 0; to < after.columns.size(); ++to) {
+    const auto same = [&](const Column& column) { return column.attnum == after.columns[to].attnum; };
+    const auto found = std::ranges::find_if(before.columns, same);
+    if (found == before.columns.end()) {
+      change.added.push_back({to, after.columns[to].missing});
+      continue;
+    }
+    const auto from = static_cast<std::size_t>(found - before.columns.begin());
+    kept[from] = true;
+    change.kept.push_back({from, to});
+  }
+  for (std::size_t from = 0; from < kept.size(); ++from)
+    if (!kept[from]) change.dropped.push_back(from);
+}
+
+}  // namespace
+
+SchemaExplanation explain(const Relation& before, const RelationPtr& after) {
+  if (before.oid != after->oid) return {std::nullopt, nullptr, "the table was made anew"};
+  SchemaChange change;
+  change.table_renamed = before.schema != after->schema || before.name != after->name;
+  if (same_names_and_types(before, *after)) return explain_same_columns(before, after, std::move(change));
+  if (auto doubt = doubtful_attnums(before, *after)) return {std::nullopt, nullptr, *doubt};
+  match_columns(before, *after, change);
+  if (auto doubt = doubtful_columns(before, *after, change)) return {std::nullopt, nullptr, *doubt};
+  if (leaves_out_attnums(before, *after, change))
+    return {std::nullopt, nullptr, "columns were added and dropped between two changes, or are published anew"};
+  if (before.storage == 0 || before.storage != after->storage)
+    return {std::nullopt, nullptr, rewritten(before, *after, change)};
+  change.key_changed = key_of(before) != key_of(*after);
+  auto settled = std::make_shared<Relation>(*after);
+  settled->attributes = static_cast<std::int16_t>(before.attributes + change.added.size());
+  return {std::move(change), std::move(settled), {}};
+}
+
+}  // namespace tailrace

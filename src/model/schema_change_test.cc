@@ -1,0 +1,197 @@
+#include "model/schema_change.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <tuple>
+
+namespace tailrace {
+namespace {
+
+constexpr std::uint32_t kInt4 = 23;
+constexpr std::uint32_t kInt8 = 20;
+constexpr std::uint32_t kText = 25;
+constexpr std::uint32_t kVarchar = 1043;
+
+struct Version {
+  std::shared_ptr<Relation> relation = std::make_shared<Relation>();
+
+  Version() {
+    relation->oid = Oid(100);
+    relation->schema = "public";
+    relation->name = "t";
+    relation->primary_key_immediate = true;
+    relation->storage = 500;
+  }
+  Version& column(const char* name, std::int16_t attnum, std::uint32_t type = kInt4, std::int32_t typmod = -1) {
+    Column column;
+    column.name = name;
+    column.attnum = attnum;
+    column.type.declared = column.type.base = Oid(type);
+    column.type.typmod = typmod;
+    column.type.display = "type " + std::to_string(type);
+    column.primary_key_place = attnum == 1 ? 1 : 0;
+    column.in_identity = attnum == 1;
+    relation->columns.push_back(column);
+    relation->attributes = std::max(relation->attributes, attnum);
+    return *this;
+  }
+  Version& missing(const char* text) {
+    relation->columns.back().missing = text;
+    return *this;
+  }
+  Version& attributes(std::int16_t count) {
+    relation->attributes = count;
+    return *this;
+  }
+  Version& storage(std::uint64_t number) {
+    relation->storage = number;
+    return *this;
+  }
+  Version& named(const char* schema, const char* name) {
+    relation->schema = schema;
+    relation->name = name;
+    return *this;
+  }
+};
+
+SchemaExplanation explained(const Version& before, const Version& after) {
+  return explain(*before.relation, after.relation);
+}
+
+TEST(SchemaChange, AVersionSentAgainChangesNothing) {
+  const auto found = explained(Version().column("id", 1).column("a", 2), Version().column("id", 1).column("a", 2));
+  ASSERT_TRUE(found.change);
+  EXPECT_TRUE(found.change->nothing_visible);
+  EXPECT_FALSE(found.change->key_changed);
+  EXPECT_EQ(found.change->kept.size(), 2u);
+}
+
+TEST(SchemaChange, AVersionThatAYoungerCatalogDoesNotKnowKeepsItsAttnums) {
+  const auto found = explained(Version().column("id", 1).column("a", 2), Version().column("id", 0).column("a", 0));
+  ASSERT_TRUE(found.change);
+  EXPECT_TRUE(found.change->nothing_visible);
+  EXPECT_EQ(found.after->columns[1].attnum, 2);
+}
+
+TEST(SchemaChange, AnAddedColumnShowsItsMissingValueInOlderRows) {
+  const auto found = explained(Version().column("id", 1), Version().column("id", 1).column("a", 2).missing("7"));
+  ASSERT_TRUE(found.change);
+  ASSERT_EQ(found.change->added.size(), 1u);
+  EXPECT_EQ(found.change->added[0].after, 1u);
+  EXPECT_EQ(found.change->added[0].missing, "7");
+}
+
+TEST(SchemaChange, AnAddedColumnWithoutDefaultIsNullInOlderRows) {
+  const auto found = explained(Version().column("id", 1), Version().column("id", 1).column("a", 2));
+  ASSERT_TRUE(found.change);
+  EXPECT_EQ(found.change->added.at(0).missing, std::nullopt);
+}
+
+TEST(SchemaChange, AColumnWhoseAdditionRewroteTheTableIsNotExplained) {
+  const auto found = explained(Version().column("id", 1), Version().column("id", 1).column("a", 2).storage(501));
+  EXPECT_FALSE(found.change);
+  EXPECT_EQ(found.doubt, "the table was rewritten when its columns changed");
+}
+
+TEST(SchemaChange, RowsOfUnknownStorageAreNotExplained) {
+  EXPECT_FALSE(explained(Version().column("id", 1).storage(0), Version().column("id", 1).column("a", 2)).change);
+}
+
+TEST(SchemaChange, AColumnIsFollowedThroughItsRenaming) {
+  const auto found = explained(Version().column("id", 1).column("a", 2), Version().column("id", 1).column("b", 2));
+  ASSERT_TRUE(found.change);
+  EXPECT_TRUE(found.change->dropped.empty());
+  EXPECT_TRUE(found.change->added.empty());
+  EXPECT_FALSE(found.change->nothing_visible);
+}
+
+TEST(SchemaChange, NamesThatChangedHandsAreFollowed) {
+  const auto found = explained(Version().column("id", 1).column("a", 2).column("b", 3),
+                               Version().column("id", 1).column("b", 2).column("a", 3));
+  ASSERT_TRUE(found.change);
+  EXPECT_EQ(found.change->kept[1].before, 1u);
+  EXPECT_EQ(found.change->kept[1].after, 1u);
+}
+
+TEST(SchemaChange, ADroppedColumnAndAnAddedOneAreTwoColumns) {
+  const auto found = explained(Version().column("id", 1).column("a", 2), Version().column("id", 1).column("b", 3));
+  ASSERT_TRUE(found.change);
+  EXPECT_EQ(found.change->dropped, std::vector<std::size_t>{1});
+  EXPECT_EQ(found.change->added.size(), 1u);
+}
+
+TEST(SchemaChange, AColumnDroppedAndAddedUnderItsNameIsNotExplained) {
+  EXPECT_FALSE(explained(Version().column("id", 1).column("a", 2), Version().column("id", 1).column("a", 3)).change);
+  EXPECT_FALSE(
+      explained(Version().column("id", 1).column("a", 2), Version().column("id", 1).column("a", 3, kText)).change);
+}
+
+TEST(SchemaChange, AGapInTheNumbersOfAddedColumnsIsNotExplained) {
+  EXPECT_FALSE(explained(Version().column("id", 1), Version().column("id", 1).column("b", 3)).change);
+}
+
+TEST(SchemaChange, AColumnThatWasThereButNotPublishedIsNotExplained) {
+  EXPECT_FALSE(
+      explained(Version().column("id", 1).attributes(2), Version().column("id", 1).column("secret", 2)).change);
+}
+
+TEST(SchemaChange, CountsTheColumnsOfItsPlaceNotThoseOfAYoungerCatalog) {
+  const auto first = explained(Version().column("id", 1), Version().column("id", 1).column("a", 2).attributes(3));
+  ASSERT_TRUE(first.change);
+  Version second;
+  second.column("id", 1).column("a", 2).column("b", 3);
+  EXPECT_TRUE(explain(*first.after, second.relation).change);
+}
+
+TEST(SchemaChange, AColumnThatTheCatalogDoesNotKnowIsNotExplained) {
+  EXPECT_FALSE(explained(Version().column("id", 1), Version().column("id", 1).column("b", 0)).change);
+}
+
+TEST(SchemaChange, AWiderTypeIsExplainedWhereTheRowsStayed) {
+  const auto widened = explained(Version().column("id", 1).column("a", 2, kVarchar, 14),
+                                 Version().column("id", 1).column("a", 2, kVarchar, 24));
+  EXPECT_TRUE(widened.change);
+  EXPECT_TRUE(
+      explained(Version().column("id", 1).column("a", 2, kVarchar, 14), Version().column("id", 1).column("a", 2, kText))
+          .change);
+  EXPECT_FALSE(explained(Version().column("id", 1).column("a", 2, kVarchar, 14),
+                         Version().column("id", 1).column("a", 2, kVarchar, 24).storage(501))
+                   .change);
+}
+
+TEST(SchemaChange, AnotherTypeIsNotExplained) {
+  const auto found = explained(Version().column("id", 1).column("a", 2, kInt4),
+                               Version().column("id", 1).column("a", 2, kInt8).storage(501));
+  EXPECT_FALSE(found.change);
+  EXPECT_EQ(found.doubt, "the type of column \"a\" changed from type 23 to type 20");
+}
+
+TEST(SchemaChange, ARenamedTableIsTheSameTable) {
+  const auto found = explained(Version().column("id", 1), Version().named("other", "u").column("id", 1));
+  ASSERT_TRUE(found.change);
+  EXPECT_TRUE(found.change->table_renamed);
+  EXPECT_FALSE(found.change->nothing_visible);
+}
+
+TEST(SchemaChange, ATableMadeAnewIsNotExplained) {
+  Version anew;
+  anew.column("id", 1).relation->oid = Oid(101);
+  EXPECT_EQ(explained(Version().column("id", 1), anew).doubt, "the table was made anew");
+}
+
+TEST(SchemaChange, AnotherKeyIsNoticed) {
+  Version other;
+  other.column("id", 1).column("a", 2);
+  other.relation->columns[0].primary_key_place = 0;
+  other.relation->columns[1].primary_key_place = 1;
+  other.relation->columns[0].in_identity = false;
+  other.relation->columns[1].in_identity = true;
+  const auto found = explained(Version().column("id", 1).column("a", 2), other);
+  ASSERT_TRUE(found.change);
+  EXPECT_TRUE(found.change->key_changed);
+  EXPECT_TRUE(found.change->nothing_visible);
+}
+
+}  // namespace
+}  // namespace tailrace

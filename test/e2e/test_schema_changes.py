@@ -1,0 +1,177 @@
+"""Tables that change while they are followed."""
+
+import pytest
+
+from e2e.duckdb_file import rows
+from e2e.shop import Shop
+from e2e.tailrace import Exit
+
+pytestmark = pytest.mark.smoke
+
+PIPELINE = """name: shop
+source: {{postgres: {{url: "{url}"}}}}
+sinks: {{warehouse: {{duckdb: {{path: {target}, dropped_columns: {dropped}{more}}}}}}}
+"""
+
+
+def run(mirror: Shop, dropped: str = "drop", more: str = "") -> None:
+    file = mirror.tailrace.directory / "shop.yaml"
+    file.write_text(PIPELINE.format(url=mirror.cluster.url(mirror.database), target=mirror.target, dropped=dropped, more=more))
+    mirror.process = mirror.tailrace.start("run", file, "--state", mirror.tailrace.state)
+    mirror.wait()
+
+
+def execute(mirror: Shop, *statements: str) -> None:
+    mirror.cluster.execute(*statements, database=mirror.database)
+
+
+def no_problems(mirror: Shop) -> None:
+    mirror.wait()
+    assert mirror.tailrace.status()["problems"] == []
+
+
+def assert_same(mirror: Shop, table: str, *columns: str) -> None:
+    listed = ", ".join(f"{column}::text" for column in columns)
+    query = f"SELECT {listed} FROM {table}"
+    assert sorted(rows(mirror.target, query), key=repr) == sorted(mirror.cluster.query(query, database=mirror.database), key=repr)
+
+
+def test_added_columns_show_their_defaults_in_older_rows(mirror: Shop):
+    run(mirror)
+    execute(mirror, "ALTER TABLE customers ADD COLUMN level int DEFAULT 3, ADD COLUMN note text, "
+                    "ADD COLUMN words text[] DEFAULT '{\"a b\",\"c,d\"}'",
+            "ALTER TABLE customers ADD COLUMN since timestamp NOT NULL DEFAULT '2024-05-06 07:08:09'",
+            "UPDATE customers SET level = 4, note = 'x' WHERE id = 2",
+            "INSERT INTO customers (name) VALUES ('new')")
+    no_problems(mirror)
+    mirror.stop()
+    assert_same(mirror, "public.customers", "id", "name", "level", "note", "since")
+    assert rows(mirror.target, "SELECT DISTINCT words FROM public.customers") == [(["a b", "c,d"],)]
+
+
+def test_a_column_whose_default_is_computed_for_each_row_holds_its_table(mirror: Shop):
+    run(mirror)
+    execute(mirror, "ALTER TABLE customers ADD COLUMN token uuid DEFAULT gen_random_uuid()",
+            "UPDATE customers SET name = 'x' WHERE id = 2", "UPDATE orders SET total = 1 WHERE id = 2")
+    mirror.wait()
+    problems = mirror.tailrace.status()["problems"]
+    assert [(problem["code"], "customers" in problem["what"]) for problem in problems] == [("TR610", True)]
+    mirror.stop()
+    assert rows(mirror.target, "SELECT total::text FROM public.orders WHERE id = 2") == [("1.00",)]
+
+
+def test_renamed_columns_and_tables_keep_their_rows(mirror: Shop):
+    run(mirror, more=", history: [\"*.*\"]")
+    execute(mirror, "ALTER TABLE customers RENAME COLUMN name TO title", "UPDATE customers SET title = 'T' WHERE id = 1",
+            "ALTER TABLE customers RENAME TO clients", "UPDATE clients SET title = 'U' WHERE id = 2",
+            "CREATE SCHEMA crm", "ALTER TABLE clients SET SCHEMA crm", "DELETE FROM crm.clients WHERE id = 50")
+    no_problems(mirror)
+    execute(mirror, "UPDATE crm.clients SET title = 'V' WHERE id = 3")
+    no_problems(mirror)
+    mirror.stop()
+    assert_same(mirror, "crm.clients", "id", "title", "joined")
+    assert rows(mirror.target, "SELECT title FROM crm.clients__history WHERE id = 1 ORDER BY from_lsn") == [("customer 1",), ("T",)]
+    assert rows(mirror.target, "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'customers%'") == []
+
+
+def test_changes_before_between_and_behind_alterations_of_one_transaction(mirror: Shop):
+    run(mirror, more=", history: [\"*.*\"]")
+    execute(mirror, "BEGIN; INSERT INTO customers (id, name) VALUES (100, 'a'); "
+                    "ALTER TABLE customers ADD COLUMN extra int DEFAULT 7; INSERT INTO customers (id, name) VALUES (101, 'b'); "
+                    "UPDATE customers SET extra = 8 WHERE id = 100; ALTER TABLE customers RENAME COLUMN joined TO entered; "
+                    "UPDATE customers SET name = 'c' WHERE id IN (1, 101); COMMIT")
+    no_problems(mirror)
+    mirror.stop()
+    assert_same(mirror, "public.customers", "id", "name", "entered", "extra")
+    assert rows(mirror.target, "SELECT id, extra FROM public.customers__history WHERE is_current AND id IN (1, 100, 101) "
+                               "ORDER BY id") == [(1, 7), (100, 8), (101, 7)]
+
+
+def test_alterations_while_nobody_looks_are_followed_from_the_stream(mirror: Shop):
+    run(mirror)
+    mirror.stop()
+    execute(mirror, "UPDATE customers SET name = 'first' WHERE id = 1", "ALTER TABLE customers ADD COLUMN a int DEFAULT 1",
+            "UPDATE customers SET name = 'second' WHERE id = 2", "ALTER TABLE customers ADD COLUMN b int DEFAULT 2",
+            "UPDATE customers SET name = 'third' WHERE id = 3")
+    run(mirror)
+    no_problems(mirror)
+    mirror.stop()
+    assert_same(mirror, "public.customers", "id", "name", "a", "b")
+
+
+@pytest.mark.parametrize("dropped", ["hold", "drop", "keep"])
+def test_a_dropped_column_is_treated_as_the_pipeline_says(mirror: Shop, dropped: str):
+    run(mirror, dropped)
+    execute(mirror, "ALTER TABLE customers DROP COLUMN joined", "UPDATE customers SET name = 'x' WHERE id = 2")
+    mirror.wait()
+    problems = mirror.tailrace.status()["problems"]
+    mirror.stop()
+    columns = [name for (name,) in rows(mirror.target, "SELECT column_name FROM duckdb_columns() WHERE table_name = 'customers' "
+                                                       "ORDER BY column_index")]
+    if dropped == "hold":
+        assert [(problem["code"], '"joined" was dropped' in problem["what"]) for problem in problems] == [("TR610", True)]
+        return
+    assert problems == []
+    assert columns == (["id", "name"] if dropped == "drop" else ["id", "name", "joined"])
+    assert_same(mirror, "public.customers", "id", "name")
+
+
+def test_a_column_dropped_and_added_under_its_name_is_not_guessed(mirror: Shop):
+    run(mirror)
+    execute(mirror, "ALTER TABLE customers DROP COLUMN joined, ADD COLUMN joined date", "UPDATE customers SET name = 'x' WHERE id = 2")
+    mirror.wait()
+    problems = mirror.tailrace.status()["problems"]
+    assert [(problem["code"], "dropped and added again" in problem["what"]) for problem in problems] == [("TR610", True)]
+
+
+def test_wider_types_without_a_rewrite_are_followed(mirror: Shop):
+    execute(mirror, "CREATE TABLE sized (id int PRIMARY KEY, v varchar(5), n numeric(6,2))", "INSERT INTO sized VALUES (1, 'abc', 1.25)")
+    run(mirror)
+    execute(mirror, "ALTER TABLE sized ALTER COLUMN v TYPE varchar(50), ALTER COLUMN n TYPE numeric(20,2)",
+            "INSERT INTO sized VALUES (2, 'longer than five', 123456789012.25)")
+    no_problems(mirror)
+    mirror.stop()
+    assert_same(mirror, "public.sized", "id", "v", "n")
+
+
+def test_another_primary_key_tells_rows_apart_from_then_on(mirror: Shop):
+    execute(mirror, "CREATE TABLE keyed (id int PRIMARY KEY, k int UNIQUE NOT NULL, v text)",
+            "INSERT INTO keyed SELECT g, -g, 'v' FROM generate_series(1, 20) g")
+    run(mirror)
+    execute(mirror, "UPDATE keyed SET v = 'x' WHERE id = 1",
+            "ALTER TABLE keyed DROP CONSTRAINT keyed_pkey, ADD CONSTRAINT keyed_pkey PRIMARY KEY (k)",
+            "UPDATE keyed SET id = id + 100 WHERE k < -10", "DELETE FROM keyed WHERE k = -3", "UPDATE keyed SET k = 77 WHERE k = -4")
+    no_problems(mirror)
+    mirror.stop()
+    assert_same(mirror, "public.keyed", "id", "k", "v")
+
+
+def test_alterations_survive_a_kill(mirror: Shop):
+    run(mirror)
+    for n in range(4):
+        execute(mirror, f"ALTER TABLE customers ADD COLUMN c{n} int DEFAULT {n}", f"UPDATE customers SET c{n} = -1 WHERE id = {n + 1}",
+                f"ALTER TABLE orders RENAME COLUMN {'note' if n == 0 else f'note{n - 1}'} TO note{n}",
+                "UPDATE orders SET total = total + 1 WHERE id < 20")
+        mirror.process.kill()
+        run(mirror)
+    no_problems(mirror)
+    mirror.stop()
+    assert_same(mirror, "public.customers", "id", "name", "c0", "c1", "c2", "c3")
+    assert_same(mirror, "public.orders", "id", "total", "note3")
+
+
+def test_partitioned_tables_are_altered_through_their_root(mirror: Shop):
+    execute(mirror, "CREATE TABLE parted (id int, day date, v text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)",
+            "CREATE TABLE parted_a PARTITION OF parted FOR VALUES FROM ('2024-01-01') TO ('2024-02-01')",
+            "CREATE TABLE parted_b PARTITION OF parted FOR VALUES FROM ('2024-02-01') TO ('2024-03-01')",
+            "INSERT INTO parted SELECT g, '2024-01-15'::date + g, 'v' FROM generate_series(1, 30) g")
+    run(mirror)
+    execute(mirror, "ALTER TABLE parted ADD COLUMN n int DEFAULT 5", "UPDATE parted SET v = 'x' WHERE id IN (3, 25)",
+            "INSERT INTO parted VALUES (99, '2024-02-02', 'z', 6)")
+    no_problems(mirror)
+    mirror.stop()
+    listed = {name for (name,) in rows(mirror.target, "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'parted%'")}
+    query = "SELECT id, day::text, v, n FROM {} ORDER BY id"
+    for table in listed:
+        assert rows(mirror.target, query.format(f"public.{table}")) == mirror.cluster.query(query.format(table), database=mirror.database)
+    assert listed
