@@ -12,6 +12,7 @@ void add_docs_command(Frame& frame);
 void add_drop_command(Frame& frame);
 void add_init_command(Frame& frame);
 void add_journal_command(Frame& frame);
+void add_backup_commands(Frame& frame);
 void add_lend_command(Frame& frame);
 void add_mirror_command(Frame& frame);
 void add_query_command(Frame& frame);

@@ -4,6 +4,7 @@
 
 #include "cli/registrations.h"
 #include "config/schema.h"
+#include "sinks/duckdb/backup.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/query.h"
 #include "sinks/duckdb/target_check.h"
@@ -102,6 +103,17 @@ void query_duckdb(const std::filesystem::path& path, const pipeline::QueryReques
   query.run({.sql = request.sql, .format = format_of(request.format), .as_of = moment_of(request.as_of)}, output);
 }
 
+DuckdbSpec owned_by(DuckdbSpec spec, const pipeline::TargetToCheck& target) {
+  spec.pipeline = target.pipeline;
+  spec.source_id = target.source_id;
+  return spec;
+}
+
+std::string describe(const duckdb::BackupFacts& facts) {
+  return fmt::format("{} tables, {} bytes, up to {}", facts.tables, facts.bytes,
+                     facts.cursor ? facts.cursor->position.commit_end.str() : "nothing, its copy is not finished");
+}
+
 pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given) {
   DuckdbSpec spec = given;
   spec.path = std::filesystem::absolute(spec.path).lexically_normal();
@@ -111,10 +123,7 @@ pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given
   setup.display = spec.path.string();
   setup.release_when_idle = spec.release_when_idle;
   setup.check = [spec](const pipeline::TargetToCheck& target) {
-    DuckdbSpec asked = spec;
-    asked.pipeline = target.pipeline;
-    asked.source_id = target.source_id;
-    return duckdb::check_target(asked, target.tables);
+    return duckdb::check_target(owned_by(spec, target), target.tables);
   };
   setup.query = [path = spec.path](const pipeline::QueryRequest& request, const pipeline::QueryOutput& output,
                                    std::stop_token stop) { query_duckdb(path, request, output, std::move(stop)); };
@@ -127,6 +136,18 @@ pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given
     // The rest is for the fold of a batch and what DuckDB uses beside its own count.
     made.memory_limit = room.memory / 8 * 5;
     return std::make_unique<duckdb::DuckdbSink>(made);
+  };
+  setup.back_up = [spec](const pipeline::TargetToCheck& target, const std::filesystem::path& to) {
+    const duckdb::BackupFacts facts = duckdb::back_up(owned_by(spec, target), std::filesystem::absolute(to));
+    return fmt::format("{} to {}: {}", spec.path.string(), to.string(), describe(facts));
+  };
+  setup.restore = [spec](const pipeline::TargetToCheck& target, const std::filesystem::path& from, Lsn log_begins) {
+    std::filesystem::path kept;
+    const duckdb::BackupFacts facts =
+        duckdb::restore(owned_by(spec, target), std::filesystem::absolute(from), log_begins, kept);
+    return pipeline::Restored{*facts.cursor,
+                              fmt::format("{} from {}: {}", spec.path.string(), from.string(), describe(facts)),
+                              kept.string()};
   };
   setup.remove = [path = spec.path] {
     std::filesystem::remove(path);

@@ -75,6 +75,15 @@ struct TargetToCheck {
   std::vector<sources::TableName> tables;
 };
 
+/// What was put in the place of a target.
+struct Restored {
+  Cursor cursor;
+  /// For people.
+  std::string what;
+  /// Under which name the former target is kept; empty when there was none.
+  std::string kept;
+};
+
 /// One sink of a pipeline, ready to be made.
 struct SinkSetup {
   std::string name;
@@ -90,6 +99,12 @@ struct SinkSetup {
   /// Answers a question about the target from any thread of this process, beside the sink or without one, unless
   /// stopped. Null where the target has no SQL.
   std::function<void(const QueryRequest& request, const QueryOutput& output, std::stop_token stop)> query = {};
+  /// Copies the target, which its pipeline has let go of, to a file, and says what it holds. Null where the target has
+  /// other means.
+  std::function<std::string(const TargetToCheck& target, const std::filesystem::path& to)> back_up = {};
+  /// Puts such a file in the place of the target. Nobody may use it. Throws RefusedError when the log, which begins at
+  /// `log_begins`, does not reach back to it. There where back_up is.
+  std::function<Restored(const TargetToCheck& target, const std::filesystem::path& from, Lsn log_begins)> restore = {};
   /// Removes the target with its data. Nobody may hold it.
   std::function<void()> remove = {};
 };

@@ -46,9 +46,9 @@ bool speaks_of_damage(std::string_view message) {
                              [&](std::string_view sign) { return message.find(sign) != std::string_view::npos; });
 }
 
-std::filesystem::path move_aside(const std::filesystem::path& file) {
+std::filesystem::path move_aside(const std::filesystem::path& file, std::string_view why) {
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-  const std::string stem = fmt::format("{}.damaged-{:%Y%m%dT%H%M%SZ}", file.string(), fmt::gmtime(now));
+  const std::string stem = fmt::format("{}.{}-{:%Y%m%dT%H%M%SZ}", file.string(), why, fmt::gmtime(now));
   std::string kept = stem;
   for (int n = 2; std::filesystem::exists(kept) || std::filesystem::exists(kept + ".wal"); ++n)
     kept = fmt::format("{}-{}", stem, n);

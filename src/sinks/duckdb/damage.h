@@ -16,11 +16,11 @@ namespace tailrace::duckdb {
 /// See docs/damaged-target.md.
 bool speaks_of_damage(std::string_view message);
 
-/// Moves a DuckDB file and what lies beside it (its logs) to `<file>.damaged-<UTC time>` and deletes its temporary
+/// Moves a DuckDB file and what lies beside it (its logs) to `<file>.<why>-<UTC time>` and deletes its temporary
 /// files; gives the new name. The logs go first: a file without its log is an older state of itself, a log without its
 /// file would be replayed into the next one. Nobody in this process may have it open.
 /// Throws RetryError when it cannot be moved.
-std::filesystem::path move_aside(const std::filesystem::path& file);
+std::filesystem::path move_aside(const std::filesystem::path& file, std::string_view why);
 
 /// Errors inside DuckDB. One may pass when the file is opened again; if they come again and again it is the file.
 /// Owned by the sink; any thread.

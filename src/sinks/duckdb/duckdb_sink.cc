@@ -116,7 +116,7 @@ std::string DuckdbSink::State::set_aside() {
         "look what can be read of it; then move the file away (and its .wal): the next start copies all tables and "
         "begins a new history");
   faults_.clear();
-  return move_aside(spec_.path).string();
+  return move_aside(spec_.path, "damaged").string();
 }
 
 void DuckdbSink::State::close() {
