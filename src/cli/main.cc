@@ -9,6 +9,7 @@ int main(int argc, char** argv) {
   tailrace::cli::add_init_command(frame);
   tailrace::cli::add_check_command(frame);
   tailrace::cli::add_run_command(frame);
+  tailrace::cli::add_schema_command(frame);
   tailrace::cli::add_status_command(frame);
   tailrace::cli::add_wait_command(frame);
   tailrace::cli::add_query_command(frame);

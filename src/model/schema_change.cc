@@ -139,4 +139,24 @@ SchemaExplanation explain(const Relation& before, const RelationPtr& after) {
   return {std::move(change), std::move(settled), {}};
 }
 
+std::string describe(const Relation& before, const SchemaExplanation& explanation) {
+  if (!explanation.change) return "not explained: " + explanation.doubt;
+  const SchemaChange& change = *explanation.change;
+  const Relation& after = *explanation.after;
+  std::string out;
+  const auto say = [&out](const std::string& what) { out += (out.empty() ? "" : "; ") + what; };
+  if (change.table_renamed) say("renamed from " + before.display_name());
+  for (const std::size_t column : change.dropped) say("dropped " + quoted(before.columns[column].name));
+  for (const auto& [from, to] : change.kept) {
+    const Column& was = before.columns[from];
+    const Column& is = after.columns[to];
+    if (was.name != is.name) say("renamed " + quoted(was.name) + " to " + quoted(is.name));
+    if (!same_type(was, is)) say(quoted(is.name) + " became " + is.type.display);
+  }
+  for (const auto& added : change.added)
+    say("added " + quoted(after.columns[added.after].name) + " " + after.columns[added.after].type.display);
+  if (change.key_changed) say("other columns identify a row");
+  return out;
+}
+
 }  // namespace tailrace

@@ -48,4 +48,7 @@ struct SchemaExplanation {
 /// stream. So whatever fits more than one story is left unexplained: docs/schema-changes.md.
 SchemaExplanation explain(const Relation& before, const RelationPtr& after);
 
+/// One line for people: "added "n" integer; dropped "v"".
+std::string describe(const Relation& before, const SchemaExplanation& explanation);
+
 }  // namespace tailrace

@@ -193,5 +193,17 @@ TEST(SchemaChange, AnotherKeyIsNoticed) {
   EXPECT_TRUE(found.change->nothing_visible);
 }
 
+TEST(SchemaChange, IsDescribedInOneLine) {
+  Version before;
+  before.column("id", 1).column("a", 2).column("b", 3, kVarchar, 14);
+  Version after;
+  after.named("public", "u").column("id", 1).column("c", 3, kText).column("d", 4);
+  EXPECT_EQ(describe(*before.relation, explained(before, after)),
+            "renamed from public.t; dropped \"a\"; renamed \"b\" to \"c\"; \"c\" became type 25; added \"d\" type 23");
+  EXPECT_EQ(describe(*before.relation,
+                     explained(before, Version().column("id", 1, kInt8).column("a", 2).column("b", 3, kVarchar, 14))),
+            "not explained: the type of column \"id\" changed from type 23 to type 20");
+}
+
 }  // namespace
 }  // namespace tailrace

@@ -11,7 +11,8 @@
 namespace tailrace::pipeline {
 namespace {
 
-constexpr int kSchemaVersion = 1;
+/// The first version had no schema history.
+constexpr int kSchemaVersion = 2;
 /// "TRce" in SQLite's application_id: tells a catalog from any other database.
 constexpr int kApplicationId = 0x54526365;
 
@@ -26,6 +27,12 @@ CREATE TABLE dead_letter(sink TEXT NOT NULL, epoch INTEGER NOT NULL, commit_end 
   ordinal INTEGER NOT NULL, seq INTEGER NOT NULL, xid INTEGER NOT NULL, table_schema TEXT NOT NULL,
   table_name TEXT NOT NULL, operation TEXT NOT NULL, reason TEXT NOT NULL, row BLOB NOT NULL,
   PRIMARY KEY (sink, epoch, commit_end, ordinal, table_schema, table_name)) WITHOUT ROWID;
+)";
+
+constexpr const char* kSchemaHistory = R"(
+CREATE TABLE schema_version(oid INTEGER NOT NULL, epoch INTEGER NOT NULL, commit_end INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL, since INTEGER NOT NULL, what TEXT NOT NULL, relation BLOB NOT NULL,
+  PRIMARY KEY (oid, epoch, commit_end, ordinal)) WITHOUT ROWID;
 )";
 
 /// LSNs and sequence numbers stay below 2^63, so their order survives SQLite's signed integers.
@@ -110,6 +117,11 @@ class Catalog::Statement {
   Position position(int column) const {
     return {static_cast<std::uint32_t>(number(column)), Lsn(number(column + 1)), number(column + 2)};
   }
+  /// Of the columns epoch, commit_end, ordinal, since, what, relation.
+  SchemaVersion schema_version() const {
+    return {position(0), PgTime::from_unix_micros(static_cast<std::int64_t>(number(3))), text(4),
+            decode_relation(text(5))};
+  }
 
  private:
   Catalog& catalog_;
@@ -159,12 +171,14 @@ void Catalog::prepare_schema(Access access) {
                             "name another state directory with --state");
     }
   }
+  has_schema_history_ = access == Access::kWrite || version == kSchemaVersion;
   if (access == Access::kRead) return;
   execute("PRAGMA journal_mode = WAL");
   execute("PRAGMA synchronous = FULL");
-  if (application == kApplicationId) return;
+  if (application == kApplicationId && version == kSchemaVersion) return;
   execute("BEGIN IMMEDIATE");
-  execute(kSchema);
+  if (application != kApplicationId) execute(kSchema);
+  execute(kSchemaHistory);
   execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion).c_str());
   execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
   execute("COMMIT");
@@ -364,6 +378,38 @@ std::vector<sinks::DeadLetter> Catalog::letters(const std::string& sink) {
                        statement.text(7), statement.text(8), statement.text(9)});
   }
   return letters;
+}
+
+void Catalog::store_schema_version(const SchemaVersion& version) {
+  const std::lock_guard lock(mutex_);
+  Statement(*this, "INSERT OR IGNORE INTO schema_version VALUES (?, ?, ?, ?, ?, ?, ?)")
+      .bind(std::uint64_t{version.relation->oid.value()})
+      .bind(version.from)
+      .bind(version.since.unix_micros())
+      .bind(version.what)
+      .bind_blob(encode_relation(*version.relation))
+      .run();
+}
+
+std::optional<SchemaVersion> Catalog::schema_version(Oid oid, const Position& at) {
+  const std::lock_guard lock(mutex_);
+  Statement statement(*this,
+                      "SELECT epoch, commit_end, ordinal, since, what, relation FROM schema_version WHERE oid = ? AND "
+                      "(epoch, commit_end, ordinal) <= (?, ?, ?) ORDER BY epoch DESC, commit_end DESC, ordinal DESC");
+  statement.bind(std::uint64_t{oid.value()}).bind(at);
+  if (!statement.step()) return std::nullopt;
+  return statement.schema_version();
+}
+
+std::vector<SchemaVersion> Catalog::schema_versions() {
+  if (!has_schema_history_) return {};
+  const std::lock_guard lock(mutex_);
+  Statement statement(*this,
+                      "SELECT epoch, commit_end, ordinal, since, what, relation FROM schema_version ORDER BY epoch, "
+                      "commit_end, ordinal, oid");
+  std::vector<SchemaVersion> versions;
+  while (statement.step()) versions.push_back(statement.schema_version());
+  return versions;
 }
 
 std::uint64_t Catalog::count_letters(const std::string& sink) {

@@ -32,6 +32,15 @@ struct SinkRecord {
   bool attached = true;
 };
 
+/// A table as it was from a place of the log on.
+struct SchemaVersion {
+  Position from;
+  PgTime since;
+  /// In what it differs from the one before, for people.
+  std::string what;
+  RelationPtr relation;
+};
+
 /// What attach_sinks() found to be different from the last start.
 struct SinkChanges {
   /// From, to.
@@ -80,6 +89,13 @@ class Catalog : public FactStore {
   std::vector<sinks::DeadLetter> letters(const std::string& sink);
   std::uint64_t count_letters(const std::string& sink);
 
+  /// Durable on return; one that is known at this place stays.
+  void store_schema_version(const SchemaVersion& version);
+  /// The version in force at that place.
+  std::optional<SchemaVersion> schema_version(Oid oid, const Position& at);
+  /// Of all tables, in order of their places.
+  std::vector<SchemaVersion> schema_versions();
+
  private:
   class Statement;
 
@@ -93,6 +109,8 @@ class Catalog : public FactStore {
   std::mutex mutex_;
   std::filesystem::path path_;
   sqlite3* db_ = nullptr;  // guarded by mutex_
+  /// False for a catalog of an earlier version that is only looked at.
+  bool has_schema_history_ = true;
 };
 
 }  // namespace tailrace::pipeline

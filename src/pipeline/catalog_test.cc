@@ -36,6 +36,49 @@ std::string code_of(const Throwing& throwing) {
   return "none";
 }
 
+SchemaVersion version_at(std::uint64_t lsn, const std::string& name) {
+  auto relation = std::make_shared<Relation>();
+  relation->oid = Oid(7);
+  relation->schema = "public";
+  relation->name = name;
+  return {{1, Lsn(lsn), 0}, PgTime(5), "first seen", relation};
+}
+
+TEST(Catalog, KnowsTheVersionOfATableAtEveryPlace) {
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "catalog.sqlite";
+  {
+    Catalog catalog(path, Catalog::Access::kWrite);
+    catalog.store_schema_version(version_at(200, "b"));
+    catalog.store_schema_version(version_at(100, "a"));
+    catalog.store_schema_version(version_at(200, "ignored"));
+  }
+  Catalog catalog(path, Catalog::Access::kRead);
+  EXPECT_FALSE(catalog.schema_version(Oid(7), {1, Lsn(99), 0}));
+  EXPECT_EQ(catalog.schema_version(Oid(7), {1, Lsn(199), 5})->relation->name, "a");
+  EXPECT_EQ(catalog.schema_version(Oid(7), {1, Lsn(200), 0})->relation->name, "b");
+  EXPECT_EQ(catalog.schema_version(Oid(7), {2, Lsn(1), 0})->relation->name, "b");
+  EXPECT_FALSE(catalog.schema_version(Oid(8), {1, Lsn(300), 0}));
+  ASSERT_EQ(catalog.schema_versions().size(), 2u);
+  EXPECT_EQ(catalog.schema_versions().front().relation->name, "a");
+}
+
+TEST(Catalog, TakesUpTheStateOfTheFirstVersion) {
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "catalog.sqlite";
+  Catalog(path, Catalog::Access::kWrite).set_text("name", "shop");
+  sqlite3* raw = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(raw, "DROP TABLE schema_version; PRAGMA user_version = 1", nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(raw);
+  EXPECT_TRUE(Catalog(path, Catalog::Access::kRead).schema_versions().empty());
+  Catalog(path, Catalog::Access::kWrite).store_schema_version(version_at(100, "a"));
+  Catalog catalog(path, Catalog::Access::kRead);
+  EXPECT_EQ(catalog.schema_versions().size(), 1u);
+  EXPECT_EQ(catalog.text("name"), "shop");
+}
+
 TEST(Catalog, KeepsFactsAndSinksOverReopening) {
   const TemporaryDirectory directory;
   const auto path = directory.path() / "catalog.sqlite";

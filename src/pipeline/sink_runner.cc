@@ -38,6 +38,7 @@ SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journa
       journal_(journal),
       catalog_(catalog),
       settings_(settings),
+      schema_history_(catalog),
       key_reader_([this](const sinks::IncompleteRows& rows, std::stop_token stop) {
         return host_.read_keys(rows.relation, rows.keys, std::move(stop));
       }),
@@ -191,11 +192,14 @@ std::optional<Cursor> SinkRunner::copy_tables(const sinks::SinkState& state, std
   const std::unique_ptr<sources::Copy> copy = host_.begin_copy(stop);
   const auto letters = [this] { store_letters(); };
   if (!copy || !copy_missing_tables(*copy, *sink_, state.copied, copies_, letters, stop)) return std::nullopt;
+  const std::uint32_t epoch = journal_.stat().durable.position.epoch;
+  for (const sources::TableToCopy& table : copy->tables())
+    schema_history_.see(table.relation, {epoch, copy->fence().end, 0}, copy->fence().taken_at);
   // Nothing is trimmed while a sink has no cursor, so what lies below the log's first unit was logged before the copy
   // began, and is in it.
   Cursor start = journal_.start();
   if (start.position.commit_end < host_.log_begins()) {
-    start.position = {journal_.stat().durable.position.epoch, host_.log_begins(), 0};
+    start.position = {epoch, host_.log_begins(), 0};
   }
   sink_->finish_copies(start);
   TAILRACE_CRASH_POINT("copies_finished");
@@ -246,6 +250,7 @@ void SinkRunner::take(const ChangeBatchPtr& batch, std::stop_token stop) {
 }
 
 void SinkRunner::apply(const ChangeBatch& batch) {
+  schema_history_.see(batch);
   sink_->apply(batch);
   unflushed_ = true;
   TAILRACE_CRASH_POINT("batch_applied");

@@ -19,6 +19,7 @@
 #include "pipeline/catalog.h"
 #include "pipeline/first_copy.h"
 #include "pipeline/key_reader.h"
+#include "pipeline/schema_history.h"
 #include "pipeline/spec.h"
 #include "pipeline/status.h"
 
@@ -147,6 +148,7 @@ class SinkRunner {
   /// How far this target was last seen to be, in this run or before it.
   std::optional<Position> seen_;
   int set_aside_ = 0;
+  SchemaHistory schema_history_;
   KeyReader key_reader_;
   /// Read, and waiting for the log to pass its fence.
   std::optional<FencedRows> completion_;

@@ -175,3 +175,28 @@ def test_partitioned_tables_are_altered_through_their_root(mirror: Shop):
     for table in listed:
         assert rows(mirror.target, query.format(f"public.{table}")) == mirror.cluster.query(query.format(table), database=mirror.database)
     assert listed
+
+
+def test_the_versions_of_a_table_are_listed_by_their_places(mirror: Shop):
+    run(mirror)
+    execute(mirror, "ALTER TABLE customers ADD COLUMN level int DEFAULT 3", "UPDATE customers SET level = 4 WHERE id = 2",
+            "VACUUM ANALYZE customers", "UPDATE customers SET level = 5 WHERE id = 2",
+            "ALTER TABLE customers RENAME TO clients", "UPDATE clients SET level = 6 WHERE id = 2")
+    no_problems(mirror)
+    mirror.process.kill()
+    run(mirror)
+    execute(mirror, "UPDATE clients SET level = 7 WHERE id = 2")
+    no_problems(mirror)
+    state = ["--state", mirror.tailrace.state]
+    listed = mirror.tailrace.command("schema", "history", "shop", "customers", "--json", *state).json()
+    assert [(version["table"], version["what"]) for version in listed] == [
+        ("public.customers", "first seen"), ("public.customers", 'added "level" integer'),
+        ("public.clients", "renamed from public.customers")]
+    assert [column["name"] for column in listed[1]["columns"]] == ["id", "name", "joined", "level"]
+    assert [version["lsn"] for version in listed] == sorted({version["lsn"] for version in listed},
+                                                            key=lambda lsn: [int(part, 16) for part in lsn.split("/")])
+    mirror.stop()
+    lines = mirror.tailrace.command("schema", "history", "shop", *state).out.splitlines()
+    assert len(lines) == 5 and any('added "level" integer' in line for line in lines)
+    unknown = mirror.tailrace.command("schema", "history", "shop", "nothing", *state)
+    assert (unknown.code, "TR219" in unknown.err) == (Exit.REQUEST, True)
