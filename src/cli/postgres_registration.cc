@@ -106,6 +106,7 @@ struct PostgresDraft {
   PublicationDraft publication;
   SnapshotDraft snapshot;
   std::chrono::seconds connect_timeout = SourceSpec().connect_timeout;
+  std::chrono::seconds silence_limit = SourceSpec().silence_limit;
 };
 
 Object<PostgresDraft> postgres_object() {
@@ -127,7 +128,9 @@ Object<PostgresDraft> postgres_object() {
       .text("slot", &PostgresDraft::slot, "Replication slot; default `tailrace_NAME`.")
       .object("publication", &PostgresDraft::publication, publication)
       .object("snapshot", &PostgresDraft::snapshot, snapshot)
-      .duration("connect_timeout", &PostgresDraft::connect_timeout, "For one attempt to connect.");
+      .duration("connect_timeout", &PostgresDraft::connect_timeout, "For one attempt to connect to one host.")
+      .duration("silence_limit", &PostgresDraft::silence_limit,
+                "A link on which the server answers nothing for so long is given up and made again.");
   return source;
 }
 
@@ -187,6 +190,7 @@ pipeline::SourceKind postgres_kind() {
             spec.snapshot = draft.snapshot.mode;
             spec.copy_readers = draft.snapshot.parallel;
             spec.connect_timeout = draft.connect_timeout;
+            spec.silence_limit = draft.silence_limit;
             return setup_of(spec);
           }};
 }

@@ -137,6 +137,11 @@ class Cluster:
                 time.sleep(0.05)
         raise RuntimeError("the server took too long to start")
 
+    def run_beside(self, *command: str) -> subprocess.Popen:
+        """A program under the server's account, which the caller ends."""
+        return subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                **self._identity)
+
     def stop(self, mode: str = "fast", timeout_s: float = 60) -> None:
         """`fast` and `smart` as the server knows them; `immediate` is a crash: recovery follows at the next start."""
         if self._postmaster is None or self._postmaster.poll() is not None:

@@ -1,4 +1,4 @@
-"""A TCP proxy that can cut, hold and refuse connections: the network's part in the faults."""
+"""A TCP proxy that can cut, hold, refuse and dribble: the network's part in the faults."""
 
 import contextlib
 import selectors
@@ -24,6 +24,13 @@ class Proxy:
         self._waiting: dict[socket.socket, bytearray] = {}
         # Ends that said their last; their peers get what still waits.
         self._ending: set[socket.socket] = set()
+        # How much an end may still say.
+        self._left: dict[socket.socket, int] = {}
+        # New connections end once the server, or the client, has said so many bytes, wherever that is.
+        self.server_says_at_most: int | None = None
+        self.client_says_at_most: int | None = None
+        # So much is passed on at once at most.
+        self.piece = 65536
         self._holding = False
         self._refusing = False
         self._closed = False
@@ -40,6 +47,7 @@ class Proxy:
             self._peers.clear()
             self._waiting.clear()
             self._ending.clear()
+            self._left.clear()
             return count
 
     def hold(self, holding: bool) -> None:
@@ -84,10 +92,14 @@ class Proxy:
         with self._lock:
             self._peers |= {client: server, server: client}
             self._waiting |= {client: bytearray(), server: bytearray()}
+            for end, most in ((server, self.server_says_at_most), (client, self.client_says_at_most)):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if most is not None:
+                    self._left[end] = most
 
     def _take(self, source: socket.socket, sink: socket.socket) -> None:
         try:
-            data = source.recv(65536)
+            data = source.recv(min(self.piece, self._left.get(source, self.piece)))
         except BlockingIOError:
             return
         except OSError:
@@ -95,6 +107,10 @@ class Proxy:
         with self._lock:
             if data and sink in self._waiting:
                 self._waiting[sink] += data
+                if source in self._left:
+                    self._left[source] -= len(data)
+                    if not self._left[source]:
+                        self._ending.add(source)
             elif source in self._peers:
                 self._ending.add(source)
 
@@ -106,7 +122,7 @@ class Proxy:
                 return
             try:
                 if waiting:
-                    del waiting[:sink.send(waiting)]
+                    del waiting[:sink.send(waiting[:self.piece])]
             except BlockingIOError:
                 return
             except OSError:
@@ -117,6 +133,7 @@ class Proxy:
                     self._peers.pop(end, None)
                     self._waiting.pop(end, None)
                     self._ending.discard(end)
+                    self._left.pop(end, None)
                     end.close()
 
     def _forward(self) -> None:

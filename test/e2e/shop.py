@@ -34,6 +34,13 @@ class Shop:
         answer = self.tailrace.wait(60)
         assert answer.code == Exit.DONE, f"{answer}\n{self.process.err()}"
 
+    def problems(self) -> list[dict]:
+        """What the status names; nothing while the program is still coming up."""
+        try:
+            return self.tailrace.status()["problems"]
+        except RuntimeError:
+            return []
+
     def stop(self) -> None:
         assert self.process.stop() == Exit.DONE, self.process.err()
 

@@ -3,8 +3,8 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
-#include <array>
 #include <charconv>
+#include <utility>
 
 #include "base/error.h"
 #include "base/time.h"
@@ -28,9 +28,10 @@ Number parse_number(std::string_view text) {
 /// The little that we write need not wait for standbys. Valid on PostgreSQL 13 to 18. Any extra_float_digits above 0
 /// gives the shortest exact form there. row_security off makes a read that policies would shorten fail instead.
 constexpr const char* kSettings =
-    "SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET TimeZone = 'UTC'; SET extra_float_digits = 3; "
+    "SET statement_timeout = 0; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET TimeZone = 'UTC'; SET "
+    "extra_float_digits = 3; "
     "SET bytea_output = hex; SET lc_monetary = 'C'; SET search_path = ''; SET quote_all_identifiers = off; "
-    "SET statement_timeout = 0; SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = 0; "
+    "SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = 0; "
     "SET row_security = off; SET default_transaction_deferrable = off; SET default_transaction_read_only = off; "
     "SET default_transaction_isolation = 'read committed'; SET synchronize_seqscans = off; "
     "SET synchronous_commit = local;";
@@ -81,30 +82,45 @@ Lsn Rows::lsn(std::size_t row, std::size_t column) const { return Lsn::parse(at(
 
 std::unique_ptr<Connection> Connection::open(const SourceSpec& spec, ConnectionKind kind, std::stop_token stop) {
   check_conninfo(spec.conninfo);
+  std::string failures;
+  const std::vector<ServerPlace> places = places_of(spec.conninfo);
+  for (const ServerPlace& place : places) {
+    try {
+      return open_at(place, spec, kind, stop);
+    } catch (const RetryError& error) {
+      if (stop.stop_requested() || places.size() == 1) throw;
+      failures += (failures.empty() ? "" : "; ") + place.host + ":" + place.port + ": " + error.what();
+    }
+  }
+  throw RetryError("TR101", "no server of the list can be used: " + failures,
+                   "check hosts, ports and target_session_attrs");
+}
+
+std::unique_ptr<Connection> Connection::open_at(const ServerPlace& place, const SourceSpec& spec, ConnectionKind kind,
+                                                std::stop_token stop) {
   const std::string silence = std::to_string(std::chrono::milliseconds(spec.silence_limit).count());
-  const bool replication = kind == ConnectionKind::kReplication;
   // What stands before dbname may be overridden by the conninfo, what stands after it may not.
-  const std::array<const char*, 9> names = {"application_name",
-                                            "tcp_user_timeout",
-                                            "keepalives_idle",
-                                            "keepalives_interval",
-                                            "dbname",
-                                            "client_encoding",
-                                            "gssencmode",
-                                            replication ? "replication" : nullptr,
-                                            nullptr};
-  const std::array<const char*, 9> values = {"tailrace",
-                                             silence.c_str(),
-                                             "30",
-                                             "10",
-                                             spec.conninfo.c_str(),
-                                             "UTF8",
-                                             "disable",
-                                             replication ? "database" : nullptr,
-                                             nullptr};
+  std::vector<std::pair<const char*, const char*>> options = {
+      {"application_name", "tailrace"}, {"tcp_user_timeout", silence.c_str()}, {"keepalives_idle", "30"},
+      {"keepalives_interval", "10"},    {"dbname", spec.conninfo.c_str()},     {"client_encoding", "UTF8"},
+      {"gssencmode", "disable"}};
+  if (kind == ConnectionKind::kReplication) options.emplace_back("replication", "database");
+  for (const auto& [name, value] :
+       {std::pair("host", &place.host), std::pair("hostaddr", &place.hostaddr), std::pair("port", &place.port),
+        std::pair("target_session_attrs", &place.target_session_attrs)})
+    if (!value->empty()) options.emplace_back(name, value->c_str());
+  std::vector<const char*> names;
+  std::vector<const char*> values;
+  for (const auto& [name, value] : options) {
+    names.push_back(name);
+    values.push_back(value);
+  }
+  names.push_back(nullptr);
+  values.push_back(nullptr);
   PGconn* raw = PQconnectStartParams(names.data(), values.data(), 1);
   if (raw == nullptr) throw RetryError("TR101", "no memory for a connection", "free some memory");
   std::unique_ptr<Connection> connection(new Connection(raw));
+  connection->silence_limit_ = spec.silence_limit;
   const auto deadline = SteadyClock::now() + spec.connect_timeout;
   connection->finish_connecting(stop, deadline);
   connection->give_up_on(std::move(stop), deadline);
@@ -161,17 +177,24 @@ void Connection::give_up_on(std::stop_token stop, SteadyClock::time_point deadli
   deadline_ = deadline;
 }
 
-void Connection::await(short events, std::string_view doing) const {
+void Connection::await(short events, std::string_view doing) {
   constexpr int kMomentMs = 50;
   pollfd wait{PQsocket(connection_), events, 0};
-  if (poll(&wait, 1, kMomentMs) > 0) return;
+  if (poll(&wait, 1, kMomentMs) > 0) {
+    last_heard_ = SteadyClock::now();
+    return;
+  }
   if (stop_.stop_requested()) throw RetryError("TR101", "stopped while " + std::string(doing), "start again");
   if (SteadyClock::now() > deadline_)
     throw RetryError("TR101", "PostgreSQL gave no answer in time while " + std::string(doing),
                      "see whether the server and the network work; it is tried again");
+  if (SteadyClock::now() > last_heard_ + silence_limit_)
+    throw ReconnectError("TR130", "PostgreSQL said nothing any more while " + std::string(doing),
+                         "none needed: the connection is made again");
 }
 
 Rows Connection::finish_query(bool queued, std::string_view doing) {
+  last_heard_ = SteadyClock::now();
   for (int left = queued ? PQflush(connection_) : -1; left != 0; left = PQflush(connection_)) {
     if (left < 0) throw_server_error({"", "the connection was lost"}, doing);
     await(POLLIN | POLLOUT, doing);
@@ -234,6 +257,11 @@ int Connection::server_version() const { return PQserverVersion(connection_); }
 std::string Connection::server_version_text() const {
   const char* text = PQparameterStatus(connection_, "server_version");
   return text == nullptr ? "" : text;
+}
+
+ServerPlace Connection::place() const {
+  const auto text = [](const char* value) { return value == nullptr ? std::string() : std::string(value); };
+  return {text(PQhost(connection_)), text(PQhostaddr(connection_)), text(PQport(connection_)), "any"};
 }
 
 int Connection::backend_pid() const { return PQbackendPID(connection_); }

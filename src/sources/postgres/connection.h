@@ -9,6 +9,7 @@
 
 #include "base/lsn.h"
 #include "base/time.h"
+#include "sources/postgres/server_place.h"
 #include "sources/postgres/spec.h"
 
 struct pg_conn;
@@ -50,14 +51,18 @@ class Connection {
  public:
   /// Connects; a stop request ends the attempt with a RetryError. Throws as throw_connection_error does, BadConfigError
   /// (TR129) for a conninfo that cannot be read.
+  /// Where the conninfo lists several servers they are tried one by one, each for connect_timeout.
   static std::unique_ptr<Connection> open(const SourceSpec& spec, ConnectionKind kind, std::stop_token stop = {});
+  /// The same, to one of those servers only.
+  static std::unique_ptr<Connection> open_at(const ServerPlace& place, const SourceSpec& spec, ConnectionKind kind,
+                                             std::stop_token stop = {});
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   /// From here on queries are given up when `stop` is requested or nothing has come by `deadline`: they throw
-  /// RetryError (TR101), and the connection is of no more use. Without this call they wait as long as the session
-  /// lives.
+  /// RetryError (TR101), and the connection is of no more use. Without this call they wait until the server has said
+  /// nothing for the silence_limit: then they throw ReconnectError (TR130).
   void give_up_on(std::stop_token stop, SteadyClock::time_point deadline = SteadyClock::time_point::max());
 
   /// One or more statements without parameters (the only form on replication connections); the last one's rows.
@@ -73,6 +78,8 @@ class Connection {
   std::string server_version_text() const;
   /// 0 for a session that the server (or a pooler in between) gave no process id.
   int backend_pid() const;
+  /// The server that was reached.
+  ServerPlace place() const;
   pg_conn* handle() const { return connection_; }
 
  private:
@@ -80,12 +87,14 @@ class Connection {
   void finish_connecting(const std::stop_token& stop, SteadyClock::time_point deadline);
   void pin_settings(ConnectionKind kind);
   /// Waits until `events` (of poll) are there, for a moment at most; throws when this is to be given up.
-  void await(short events, std::string_view doing) const;
+  void await(short events, std::string_view doing);
   /// Sends what was queued and gives the last result.
   Rows finish_query(bool queued, std::string_view doing);
   Rows checked(pg_result* result, std::string_view doing);
 
   pg_conn* connection_;
+  std::chrono::milliseconds silence_limit_{0};
+  SteadyClock::time_point last_heard_;
   std::stop_token stop_;
   SteadyClock::time_point deadline_ = SteadyClock::time_point::max();
 };

@@ -43,9 +43,11 @@ struct Sessions {
   std::unique_ptr<Connection> sql;
 };
 
+/// Both with one server, also when several are listed.
 Sessions connect(const SourceSpec& spec, const std::stop_token& stop) {
-  return {Connection::open(spec, ConnectionKind::kReplication, stop),
-          Connection::open(spec, ConnectionKind::kSql, stop)};
+  auto replication = Connection::open(spec, ConnectionKind::kReplication, stop);
+  auto sql = Connection::open_at(replication->place(), spec, ConnectionKind::kSql, stop);
+  return {std::move(replication), std::move(sql)};
 }
 
 std::string start_command(const Connection& replication, const SourceFacts& facts,

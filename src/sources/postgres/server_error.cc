@@ -141,6 +141,7 @@ void throw_connection_error(std::string_view libpq_message) {
     throw_authentication(what);
   if (state == "3D000") throw RefusedError("TR102", what, "name an existing database in the address");
   if (state == "42501") throw_rights(what, error.message);
+  if (state == "53300") throw_resources(what, error.message);
   if (state.empty() && (contains(libpq_message, "invalid port number") ||
                         contains(libpq_message, "invalid integer value") || contains(libpq_message, "value: \"")))
     throw BadConfigError("TR129", what, "give a URI such as postgresql://user@host:5432/database");
