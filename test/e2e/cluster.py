@@ -75,8 +75,9 @@ class ReservedPort:
 class Cluster:
     """One data directory and the postmaster on it. The caller closes it; closing removes everything."""
 
-    def __init__(self, settings: dict[str, str] | None = None, wal_start: tuple[int, int] = (0, 1)):
-        """`wal_start`: upper half of the LSN and MiB of the lower one where the WAL begins, at least (0, 1)."""
+    def __init__(self, settings: dict[str, str] | None = None, wal_start: tuple[int, int] = (0, 1), standby_of: "Cluster | None" = None):
+        """`wal_start`: upper half of the LSN and MiB of the lower one where the WAL begins, at least (0, 1).
+        `standby_of`: it begins as a copy of that one, which is stopped for a moment, and follows it by its slot `standby`."""
         self.binaries = server_binaries()
         self._reserved = ReservedPort()
         self.port = self._reserved.number
@@ -85,7 +86,10 @@ class Cluster:
         self.log = self.directory / "server.log"
         self._identity = self._server_user()
         self._postmaster: subprocess.Popen | None = None
-        self._initialise({**BASE_SETTINGS, **(settings or {})})
+        if standby_of is None:
+            self._initialise({**BASE_SETTINGS, **(settings or {})})
+        else:
+            self._follow(standby_of, settings or {})
         if wal_start != (0, 1):
             self._run(str(self.binaries / "pg_resetwal"), "-l", "00000001{:08X}{:08X}".format(*wal_start), "-D", str(self.data))
         self.start()
@@ -115,6 +119,23 @@ class Cluster:
                   "host all all 127.0.0.1/32 trust\n"
                   "host replication all 127.0.0.1/32 trust\n")
         (self.data / "pg_hba.conf").write_text(access)
+
+    def _follow(self, primary: "Cluster", settings: dict[str, str]) -> None:
+        if self._identity:
+            os.chown(self.directory, self._identity["user"], self._identity["group"])
+        primary.query("SELECT pg_create_physical_replication_slot('standby', true)")
+        primary.stop()
+        subprocess.run(["cp", "-a", str(primary.data), str(self.data)], check=True)
+        primary.start()
+        shutil.rmtree(self.data / "pg_replslot" / "standby")
+        self.configure({"primary_conninfo": f"'{primary.conninfo(application_name='standby')}'", "primary_slot_name": "standby", **settings})
+        self._own(self.data / "standby.signal")
+
+    def _own(self, path: Path) -> None:
+        """An empty file of the server's account."""
+        path.touch()
+        if self._identity:
+            os.chown(path, self._identity["user"], self._identity["group"])
 
     def configure(self, settings: dict[str, str]) -> None:
         """Appends settings; they count from the next start or reload."""
@@ -158,6 +179,20 @@ class Cluster:
     def restart(self, mode: str = "fast", timeout_s: float = 60) -> None:
         self.stop(mode, timeout_s)
         self.start()
+
+    def keep_copy(self) -> Path:
+        """The data directory as a stopped server left it."""
+        copy = Path(tempfile.mkdtemp(prefix="copy-", dir=self.directory)) / "data"
+        subprocess.run(["cp", "-a", str(self.data), str(copy)], check=True)
+        return copy
+
+    def bring_back(self, copy: Path, promote: bool = False) -> None:
+        """The stopped server becomes the copy; `promote`: it then begins a timeline of its own, as a restored backup does."""
+        shutil.rmtree(self.data)
+        subprocess.run(["cp", "-a", str(copy), str(self.data)], check=True)
+        if promote:
+            self.configure({"restore_command": "'false'"})
+            self._own(self.data / "recovery.signal")
 
     def conninfo(self, database: str = "postgres", user: str = SUPERUSER, **more) -> str:
         return " ".join([f"host=127.0.0.1 port={more.pop('port', self.port)} dbname={database} user={user}",

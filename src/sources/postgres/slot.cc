@@ -38,7 +38,10 @@ bool wait_for_result(Connection& replication, std::stop_token stop, const std::f
 std::string create_command(const Connection& replication, const std::string& name, bool with_snapshot) {
   const std::string head = "CREATE_REPLICATION_SLOT " + replication.quoted_name(name) + " LOGICAL pgoutput ";
   if (replication.server_version() < 150000) return head + (with_snapshot ? "EXPORT_SNAPSHOT" : "NOEXPORT_SNAPSHOT");
-  return head + (with_snapshot ? "(SNAPSHOT 'export')" : "(SNAPSHOT 'nothing')");
+  std::string options = with_snapshot ? "SNAPSHOT 'export'" : "SNAPSHOT 'nothing'";
+  // Standbys that synchronise slots have it too, so that the stream goes on at the one that takes over.
+  if (replication.server_version() >= 170000) options += ", FAILOVER true";
+  return head + "(" + options + ")";
 }
 
 /// Where `ours` ended according to the history of the server's timeline; nothing when it is no ancestor.

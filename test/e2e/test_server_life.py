@@ -1,0 +1,150 @@
+"""What befalls a slot and its server: what the stream cannot show is named with its remedy, and nothing is skipped."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster import Cluster
+from e2e.duckdb_file import rows
+from e2e.shop import SHOP, Shop
+from e2e.tailrace import Answer, Exit, Tailrace
+from e2e.test_bad_input import assert_refused
+
+COUNT = "SELECT count(*) FROM public.orders"
+
+
+@pytest.fixture
+def shop(own_cluster: Cluster, tailrace: Tailrace) -> Shop:
+    """The shop on a server of its own, followed up to now; the pipeline has stopped."""
+    own_cluster.execute("CREATE DATABASE shop")
+    own_cluster.execute(*SHOP, database="shop")
+    made = Shop(own_cluster, "shop", tailrace)
+    follow(made)
+    return made
+
+
+def follow(shop: Shop) -> None:
+    answer = once(shop)
+    assert answer.code == Exit.DONE, str(answer)
+
+
+def once(shop: Shop) -> Answer:
+    return shop.tailrace.command("mirror", shop.cluster.url(shop.database), shop.target, "--state", shop.tailrace.state,
+                                 "--name", "shop", "--until-caught-up", timeout_s=60)
+
+
+def assert_stays_as_it_is(shop: Shop, *words: str) -> None:
+    """It is refused, as often as it is tried, and the target is left where it was."""
+    before = rows(shop.target, COUNT)
+    for _ in range(2):
+        assert_refused(once(shop), Exit.UNREACHABLE, *words)
+    assert rows(shop.target, COUNT) == before
+
+
+def insert(shop: Shop, count: int = 10) -> None:
+    shop.cluster.execute(f"INSERT INTO orders (customer, total) SELECT 1, g FROM generate_series(1, {count}) g", database=shop.database)
+
+
+def test_a_slot_that_is_gone_is_named(shop: Shop):
+    insert(shop)
+    shop.cluster.query("SELECT pg_drop_replication_slot('tailrace_shop')")
+    assert_stays_as_it_is(shop, "TR115", "tailrace_shop", "copy")
+
+
+def test_a_slot_that_goes_while_it_is_read_is_named(shop: Shop):
+    shop.start()
+    shop.wait()
+    with shop.cluster.connect() as connection:
+        connection.execute(
+            "DO $$ BEGIN LOOP PERFORM pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active; "
+            "BEGIN PERFORM pg_drop_replication_slot('tailrace_shop'); RETURN; EXCEPTION WHEN object_in_use THEN END; END LOOP; END $$")
+    insert(shop)
+    assert shop.process.wait(60) == Exit.UNREACHABLE, shop.process.err()
+    assert "TR115" in shop.process.err()
+
+
+def test_a_slot_that_was_made_anew_is_told_from_ours(shop: Shop):
+    shop.cluster.query("SELECT pg_drop_replication_slot('tailrace_shop')")
+    insert(shop)
+    with shop.cluster.connect(shop.database) as connection:
+        connection.execute("SELECT pg_create_logical_replication_slot('tailrace_shop', 'pgoutput')")
+    assert_stays_as_it_is(shop, "TR118", "tailrace_shop")
+
+
+def test_a_slot_that_the_server_gave_up_for_its_size_is_named(shop: Shop):
+    shop.cluster.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '2MB'", "ALTER SYSTEM SET max_wal_size = '4MB'",
+                         "ALTER SYSTEM SET min_wal_size = '2MB'", "SELECT pg_reload_conf()")
+    insert(shop)
+    deadline = time.monotonic() + 60
+    while shop.cluster.query("SELECT wal_status FROM pg_replication_slots") != [("lost",)]:
+        assert time.monotonic() < deadline
+        for _ in range(8):
+            shop.cluster.query("SELECT pg_logical_emit_message(false, 'filler', repeat('x', 500000)), pg_switch_wal()")
+        shop.cluster.execute("CHECKPOINT")
+    assert_stays_as_it_is(shop, "TR114", "tailrace_shop", "copy")
+
+
+def test_another_server_or_database_under_the_address_is_told(shop: Shop, cluster: Cluster, database: str):
+    shop.cluster.execute("CREATE DATABASE other TEMPLATE shop")
+    cluster.execute(*SHOP, database=database)
+    for other in (Shop(shop.cluster, "other", shop.tailrace), Shop(cluster, database, shop.tailrace)):
+        assert_stays_as_it_is(other, "TR116")
+
+
+def older_copy_after_more_was_followed(shop: Shop) -> Path:
+    """A copy of the server from before; since then more was committed and followed."""
+    shop.cluster.stop()
+    copy = shop.cluster.keep_copy()
+    shop.cluster.start()
+    insert(shop, 1000)
+    follow(shop)
+    shop.cluster.stop()
+    return copy
+
+
+def test_an_older_copy_of_the_server_is_told(shop: Shop):
+    shop.cluster.bring_back(older_copy_after_more_was_followed(shop))
+    shop.cluster.start()
+    assert_stays_as_it_is(shop, "TR117", "older copy")
+
+
+def test_an_older_copy_that_went_on_beyond_our_place_is_told(shop: Shop):
+    shop.cluster.bring_back(older_copy_after_more_was_followed(shop))
+    shop.cluster.start()
+    insert(shop, 5000)
+    assert_stays_as_it_is(shop, "TR117")
+
+
+def test_an_older_copy_on_a_timeline_of_its_own_is_told(shop: Shop):
+    shop.cluster.bring_back(older_copy_after_more_was_followed(shop), promote=True)
+    shop.cluster.start()
+    insert(shop, 5000)
+    assert_stays_as_it_is(shop, "TR117", "timeline 1")
+
+
+def test_a_promoted_copy_that_has_all_we_followed_is_followed_on(shop: Shop):
+    insert(shop)
+    follow(shop)
+    shop.cluster.stop()
+    copy = shop.cluster.keep_copy()
+    shop.cluster.bring_back(copy, promote=True)
+    shop.cluster.start()
+    assert shop.cluster.query("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)") == [("00000002",)]
+    shop.change()
+    follow(shop)
+    shop.change()
+    follow(shop)
+    shop.assert_equal()
+
+
+def test_a_standby_is_named(own_cluster: Cluster, tailrace: Tailrace):
+    own_cluster.execute(*SHOP)
+    standby = Cluster(standby_of=own_cluster)
+    try:
+        answer = tailrace.command("mirror", standby.url(), tailrace.directory / "shop.duckdb", "--state", tailrace.state, timeout_s=60)
+        assert_refused(answer, Exit.UNREACHABLE, "TR132", "primary")
+        checked = tailrace.command("check", standby.url())
+        assert checked.code == Exit.NO and "TR132" in checked.out, str(checked)
+    finally:
+        standby.close()
