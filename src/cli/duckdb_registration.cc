@@ -7,6 +7,7 @@
 #include "sinks/duckdb/backup.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/query.h"
+#include "sinks/duckdb/safety_files.h"
 #include "sinks/duckdb/target_check.h"
 #include "sinks/duckdb/value_text.h"
 
@@ -26,6 +27,7 @@ struct DuckdbDraft {
   std::string path;
   std::vector<std::string> history;
   bool intermediate = false;
+  bool safety = true;
   unsigned threads = DuckdbSpec().threads;
   OnUnrepresentable on_unrepresentable = OnUnrepresentable::kDeadLetter;
   DroppedColumns dropped_columns = DroppedColumns::kHold;
@@ -36,7 +38,9 @@ Object<DuckdbDraft> history_object() {
   Object<DuckdbDraft> history("Tables that also keep every version of their rows.");
   history.texts("tables", &DuckdbDraft::history, "Patterns `schema.table` (`tailrace docs table-patterns`).")
       .truth("intermediate", &DuckdbDraft::intermediate,
-             "Keep versions that began and ended inside one transaction of the source.");
+             "Keep versions that began and ended inside one transaction of the source.")
+      .truth("safety", &DuckdbDraft::safety,
+             "Export histories to Parquet files beside the file, from which they are made again when it breaks.");
   return history;
 }
 
@@ -44,7 +48,8 @@ Object<DuckdbDraft> duckdb_object() {
   const Object<DuckdbDraft> history_map = history_object();
   FieldDoc history;
   history.name = "history";
-  history.doc = "Tables that also get `TABLE__history`: a list of patterns, or a map with `tables` and `intermediate`.";
+  history.doc =
+      "Tables that also get `TABLE__history`: a list of patterns, or a map with `tables`, `intermediate` and `safety`.";
   history.type = "list of text, or map";
   Object<DuckdbDraft> object("A DuckDB file that mirrors the source.");
   object.text("path", &DuckdbDraft::path, "The file; made when it is missing.", Need::kRequired)
@@ -152,6 +157,7 @@ pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given
   setup.remove = [path = spec.path] {
     std::filesystem::remove(path);
     std::filesystem::remove(path.string() + ".wal");
+    std::filesystem::remove_all(duckdb::safety_root(path));
   };
   return setup;
 }
@@ -176,6 +182,7 @@ pipeline::SinkKind duckdb_kind() {
             spec.path = draft.path;
             spec.history = draft.history;
             spec.history_intermediate = draft.intermediate;
+            spec.history_safety = draft.safety;
             spec.threads = draft.threads;
             spec.on_unrepresentable = draft.on_unrepresentable;
             spec.dropped_columns = draft.dropped_columns;

@@ -135,10 +135,10 @@ bool SinkRunner::open(std::stop_token stop) {
   if (!sink_) sink_ = host_.make_sink(setup_);
   sinks::SinkState state = sink_->open();
   TAILRACE_CRASH_POINT("sink_opened");
-  if (!state.cursor) drop_outdated(state.copied, host_.log_begins());
+  if (!state.cursor && !state.resume) drop_outdated(state.copied, host_.log_begins());
   std::vector<std::string> copied;
   for (const CopiedTable& table : state.copied) copied.push_back(table.relation->display_name());
-  catalog_.remove_letters_above(setup_.name, state.cursor, copied);
+  catalog_.remove_letters_above(setup_.name, state.cursor ? state.cursor : state.resume, copied);
   std::optional<Cursor> cursor = state.cursor;
   if (!cursor) {
     forget_cursor();
@@ -160,6 +160,7 @@ bool SinkRunner::open(std::stop_token stop) {
     counters_ = sink_->counters();
     problems_ = sink_->problems();
     incomplete_ = sink_->incomplete_rows();
+    keeps_from_ = sink_->keeps_from();
     last_error_.clear();
     state_ = State::kStreaming;
     reached_ = cursor->position;
@@ -197,8 +198,8 @@ std::optional<Cursor> SinkRunner::copy_tables(const sinks::SinkState& state, std
     schema_history_.see(table.relation, {epoch, copy->fence().end, 0}, copy->fence().taken_at);
   // Nothing is trimmed while a sink has no cursor, so what lies below the log's first unit was logged before the copy
   // began, and is in it.
-  Cursor start = journal_.start();
-  if (start.position.commit_end < host_.log_begins()) {
+  Cursor start = state.resume.value_or(journal_.start());
+  if (!state.resume && start.position.commit_end < host_.log_begins()) {
     start.position = {epoch, host_.log_begins(), 0};
   }
   sink_->finish_copies(start);
@@ -280,6 +281,7 @@ void SinkRunner::flush() {
     counters_ = sink_->counters();
     problems_ = sink_->problems();
     incomplete_ = sink_->incomplete_rows();
+    keeps_from_ = sink_->keeps_from();
     ++batches_;
   }
   publish_reached(cursor);
@@ -441,7 +443,7 @@ Position SinkRunner::reached() const {
 std::optional<Position> SinkRunner::needed() const {
   const std::lock_guard lock(mutex_);
   if (!durable_) return std::nullopt;
-  return durable_->position;
+  return std::min(durable_->position, keeps_from_.value_or(durable_->position));
 }
 
 std::exception_ptr SinkRunner::failure() const {

@@ -169,6 +169,7 @@ class SinkRunner {
   // Guarded by mutex_.
   State state_ = State::kOpening;
   std::optional<Cursor> durable_;
+  std::optional<Position> keeps_from_;
   Position reached_;
   PgTime reached_time_;
   SteadyClock::time_point caught_up_at_;

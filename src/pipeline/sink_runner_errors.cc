@@ -31,17 +31,16 @@ bool SinkRunner::set_target_aside(const sinks::DamagedTarget& damage, std::stop_
           "TR605",
           fmt::format("{} was set aside {} times and is damaged again: {}", setup_.display, kMost, damage.what()),
           "look at the disk of the target, then start again");
-    const std::string kept = sink_->set_aside();
+    const sinks::SetAside done = sink_->set_aside();
     ++set_aside_;
     seen_.reset();
-    log::warn("sink.damaged", "{}: {} [{}]; kept as {}, everything is copied anew", setup_.name, damage.what(),
-              damage.code(), kept);
+    log::warn("sink.damaged", "{}: {} [{}]; kept as {}; {}", setup_.name, damage.what(), damage.code(), done.kept,
+              done.instead);
     forget_cursor();
     const std::lock_guard lock(mutex_);
     notices_.push_back({"TR624", setup_.name,
-                        fmt::format("the target was damaged ({}); it is kept as {}, and all tables were to be copied "
-                                    "anew at {}",
-                                    damage.what(), kept, PgTime::now().str()),
+                        fmt::format("the target was damaged ({}); it is kept as {}; {} ({})", damage.what(), done.kept,
+                                    done.instead, PgTime::now().str()),
                         "look at the disk; delete the damaged file when nobody needs it"});
     return true;
   } catch (const RetryError& error) {

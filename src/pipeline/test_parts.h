@@ -108,7 +108,7 @@ class MemorySink final : public sinks::Sink {
     staged_.clear();
     letters_.clear();
     counters_ = target_.counters;
-    return {target_.cursor, target_.counters, target_.copied};
+    return {.cursor = target_.cursor, .counters = target_.counters, .copied = target_.copied};
   }
   void begin_copy(const std::vector<RelationPtr>& tables) override {
     const std::lock_guard lock(target_.mutex);
@@ -183,14 +183,14 @@ class MemorySink final : public sinks::Sink {
     target_.lacking -= rows.rows.count;
     return rows.rows.count;
   }
-  std::string set_aside() override {
+  sinks::SetAside set_aside() override {
     const std::lock_guard lock(target_.mutex);
     step("set_aside");
     target_.cursor.reset();
     target_.copied.clear();
     target_.counters = {};
     target_.rows.clear();
-    return "elsewhere";
+    return {"elsewhere", "all tables are copied anew"};
   }
   sinks::Counters counters() const override { return counters_; }
   std::vector<sinks::DeadLetter> take_dead_letters() override { return std::exchange(letters_, {}); }

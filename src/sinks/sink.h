@@ -54,10 +54,21 @@ struct IncompleteRows {
   std::vector<std::string> keys;
 };
 
+/// What became of a damaged target.
+struct SetAside {
+  /// The name it is kept under.
+  std::string kept;
+  /// What takes its place, as the end of a sentence.
+  std::string instead;
+};
+
 /// What the target held when it was opened.
 struct SinkState {
   /// Nothing: the target is new, everything has to be copied first.
   std::optional<Cursor> cursor;
+  /// Without a cursor: the copied tables are at this one, the others are to be copied, and the stream goes on from
+  /// here.
+  std::optional<Cursor> resume = {};
   Counters counters;
   /// Tables whose copy is complete (or that were empty), each with the snapshot that copied it.
   std::vector<CopiedTable> copied;
@@ -119,10 +130,12 @@ class Sink {
   virtual void maintain() = 0;
   /// Gives the target up so that others can open it; open() takes it back.
   virtual void release() = 0;
-  /// After DamagedTarget: moves the damaged target out of the way, so that open() finds nothing and all is copied anew;
-  /// gives the name it is kept under. Throws RetryError while somebody else uses it, CorruptionError where it holds
-  /// what no copy would bring back.
-  virtual std::string set_aside() = 0;
+  /// After DamagedTarget: moves the damaged target out of the way, so that open() finds nothing, or what could be made
+  /// again of it. Throws RetryError while somebody else uses it, CorruptionError where it holds what nothing would
+  /// bring back.
+  virtual SetAside set_aside() = 0;
+  /// How far back the log has to reach so that a damaged target can be made again; nothing: to its cursor.
+  virtual std::optional<Position> keeps_from() const { return std::nullopt; }
 
   virtual Counters counters() const = 0;
   /// Letters of the changes applied since the last flush; the runner stores them before it calls flush().

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e.duckdb_file import rows
 from e2e.shop import Shop
 from e2e.tailrace import Exit
 
@@ -80,12 +81,76 @@ def test_a_file_that_breaks_in_use_is_made_anew_while_streaming_goes_on(mirror: 
     assert len(kept(mirror.target)) == 1
 
 
-def test_a_history_is_left_where_it_is(mirror: Shop):
-    mirror.start("--history")
+VERSIONS = ("SELECT COLUMNS(* EXCLUDE (is_current, effective_to, to_lsn, to_seq))::VARCHAR FROM public.orders__history "
+            "WHERE {} ORDER BY ALL")
+
+
+def test_a_history_outlives_its_file(mirror: Shop):
+    often = {"TAILRACE_BOUND_EXPORT_SECONDS": "1"}
+    mirror.start("--history", **often)
+    for _ in range(4):
+        mirror.wait()
+        mirror.change()
+        time.sleep(0.7)
     mirror.wait()
     mirror.stop()
+    ended = rows(mirror.target, VERSIONS.format("NOT is_current"))
+    begun = rows(mirror.target, VERSIONS.format("true"))
     broken = flip(mirror.target, 3)
-    process = mirror.start("--history")
+    mirror.change()
+    mirror.start("--history", **often)
+    mirror.wait()
+    assert ["from their safety" in what for what in notices(mirror)] == [True]
+    mirror.change()
+    mirror.wait()
+    mirror.stop()
+    mirror.assert_equal()
+    assert [path.read_bytes() for path in kept(mirror.target)] == [broken]
+    assert set(ended) <= set(rows(mirror.target, VERSIONS.format("NOT is_current")))
+    now = rows(mirror.target, VERSIONS.format("true"))
+    assert set(begun) <= set(now) and len(set(now)) == len(now)
+    current = "SELECT id, total FROM public.orders__history WHERE is_current ORDER BY id"
+    assert rows(mirror.target, current) == mirror.cluster.query("SELECT id, total FROM orders ORDER BY id", database=mirror.database)
+
+
+@pytest.mark.parametrize("point", ["duckdb.before_export:2", "duckdb.after_export:2", "duckdb.restored:1",
+                                   "duckdb.log_set_aside:1", "duckdb.damaged_set_aside:1"])
+def test_a_history_outlives_its_file_whenever_the_process_dies(mirror: Shop, point: str):
+    often = {"TAILRACE_BOUND_EXPORT_SECONDS": "0"}
+    mirror.start("--history", **often)
+    mirror.wait()
+    mirror.change()
+    mirror.wait()
+    mirror.stop()
+    begun = rows(mirror.target, VERSIONS.format("true"))
+    if "export" not in point:
+        flip(mirror.target, 5)
+    process = mirror.start("--history", **often, TAILRACE_CRASH_AT=point)
+    deadline = time.monotonic() + 30
+    while process.code is None:
+        assert time.monotonic() < deadline, process.err()
+        mirror.change()
+        time.sleep(0.3)
+    if "export" in point:
+        flip(mirror.target, 5)
+    mirror.start("--history", **often)
+    mirror.wait()
+    mirror.stop()
+    mirror.assert_equal()
+    assert set(begun) <= set(rows(mirror.target, VERSIONS.format("true")))
+
+
+def test_a_history_without_safety_is_left_where_it_is(mirror: Shop):
+    file = mirror.tailrace.directory / "shop.yaml"
+    file.write_text(f"""name: shop
+source: {{postgres: {{url: "{mirror.cluster.url(mirror.database)}"}}}}
+sinks: {{warehouse: {{duckdb: {{path: {mirror.target}, history: {{tables: ["*.*"], safety: false}}}}}}}}
+""")
+    run = ["run", file, "--state", mirror.tailrace.state, "--until-caught-up"]
+    assert mirror.tailrace.start(*run).wait(60) == Exit.DONE
+    assert not mirror.target.with_name(mirror.target.name + ".history").exists()
+    broken = flip(mirror.target, 3)
+    process = mirror.tailrace.start(*run)
     assert process.wait(60) == Exit.DAMAGED
     assert "[TR605]" in process.err() and "history" in process.err()
     assert mirror.target.read_bytes() == broken and not kept(mirror.target)

@@ -182,7 +182,10 @@ void DuckdbSink::State::begin_copy(const std::vector<RelationPtr>& tables) {
 }
 
 void DuckdbSink::State::create_table(const RelationPtr& relation) {
+  const auto before = tables_.find({relation->schema, relation->name});
+  const bool lost = before != tables_.end() && before->second->state == TableState::kLost;
   Table& table = adopt(std::make_unique<Table>(shape_of(relation)));
+  if (lost) table.state = TableState::kLost;  // until it is copied, also over a restart
   letters_.take_copied_keys(relation->schema, relation->name);
   connection_->run("CREATE SCHEMA IF NOT EXISTS " + identifier(relation->schema));
   connection_->run("DROP TABLE IF EXISTS " + table.mirror_name());
@@ -234,6 +237,19 @@ void DuckdbSink::State::create_history(Table& table, PgTime since, Lsn from) {
 }
 
 void DuckdbSink::State::finish_copies(const Cursor& start) {
+  // What was lost and not copied is at the source no more.
+  std::vector<Name> gone;
+  for (const auto& [name, table] : tables_)
+    if (table->state == TableState::kLost) gone.push_back(name);
+  if (!gone.empty()) {
+    write_alone([&] {
+      for (const Name& name : gone) tables_on_disk_->clear_table(*tables_.at(name));
+    });
+  }
+  for (const Name& name : gone) {
+    by_oid_.erase(tables_.at(name)->shape.relation->oid);
+    tables_.erase(name);
+  }
   pending_ = start;
   flush();
 }

@@ -167,7 +167,7 @@ TEST_F(Damage, TheDamagedFileIsKeptWholeUnderATellingNameAndTheNextOneBeginsAnew
     put(broken, log_);
     DuckdbSink sink(known());
     EXPECT_THROW(sink.open(), sinks::DamagedTarget);
-    const std::string kept = sink.set_aside();
+    const std::string kept = sink.set_aside().kept;
     EXPECT_THAT(kept, HasSubstr("target.duckdb.damaged-"));
     EXPECT_EQ(content_of(kept), broken);
     EXPECT_EQ(content_of(kept + ".wal"), log_);
@@ -196,7 +196,7 @@ TEST_F(Damage, AFileThatAQueryReadsIsLeftUntilItIsDone) {
     const auto reading = Database::open(target_.path(), {});
     EXPECT_THROW(sink.set_aside(), RetryError);
   }
-  EXPECT_FALSE(sink.set_aside().empty());
+  EXPECT_FALSE(sink.set_aside().kept.empty());
 }
 
 // DuckDB gives a database up whose checkpoint failed half-way; the file is as it was.

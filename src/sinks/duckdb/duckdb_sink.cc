@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "base/crash_point.h"
@@ -58,7 +59,8 @@ void DuckdbSink::maintain() {
   state_->watch([&] { state_->maintain(); });
 }
 void DuckdbSink::release() { state_->close(); }
-std::string DuckdbSink::set_aside() { return state_->set_aside(); }
+sinks::SetAside DuckdbSink::set_aside() { return state_->set_aside(); }
+std::optional<Position> DuckdbSink::keeps_from() const { return state_->keeps_from(); }
 sinks::Counters DuckdbSink::counters() const { return state_->counters(); }
 std::vector<sinks::DeadLetter> DuckdbSink::take_dead_letters() { return state_->take_dead_letters(); }
 std::vector<sinks::SinkProblem> DuckdbSink::problems() const { return state_->problems(); }
@@ -84,16 +86,23 @@ sinks::SinkState DuckdbSink::State::open() {
   if (durable_) pending_ = *durable_;
   check_columns();
   check_history(durable_ ? durable_->commit_time : PgTime::now(), durable_ ? durable_->position.commit_end : Lsn());
+  if (safety_) safety_->open(*connection_, durable_);
+  return what_is_there();
+}
+
+sinks::SinkState DuckdbSink::State::what_is_there() const {
   sinks::SinkState state;
-  state.cursor = durable_;
   state.counters = counters_;
+  const bool lost = std::ranges::any_of(tables_, [](const auto& at) { return at.second->state == TableState::kLost; });
+  (lost ? state.resume : state.cursor) = durable_;
   for (const auto& [name, table] : tables_)
-    if (table->state == TableState::kCopied && !table->hold)
+    if (table->state == TableState::kCopied && (lost || !table->hold))
       state.copied.push_back({table->shape.relation, table->fence, table->copied_rows});
   return state;
 }
 
 void DuckdbSink::State::open_database(std::uint64_t memory) {
+  take_restored(spec_.path);
   try {
     database_ = Database::open(spec_.path, {memory, spec_.threads, false});
   } catch (const RefusedError& refused) {
@@ -102,21 +111,6 @@ void DuckdbSink::State::open_database(std::uint64_t memory) {
         "TR605", fmt::format("{} was this pipeline's target and is no DuckDB file any more", spec_.path.string()),
         "move the file away and let Tailrace copy the tables again");
   }
-}
-
-std::string DuckdbSink::State::set_aside() {
-  close();
-  if (Database::is_open(spec_.path))
-    throw RetryError("TR601", fmt::format("{} is held by a query", spec_.path.string()),
-                     "it is set aside as soon as the query is done");
-  if (!spec_.history.empty())
-    throw CorruptionError(
-        "TR605",
-        fmt::format("{} is damaged, and a new copy would not have the history that is in it", spec_.path.string()),
-        "look what can be read of it; then move the file away (and its .wal): the next start copies all tables and "
-        "begins a new history");
-  faults_.clear();
-  return move_aside(spec_.path, "damaged").string();
 }
 
 void DuckdbSink::State::close() {
@@ -330,6 +324,7 @@ void DuckdbSink::State::maintain() {
   const bool affordable = since >= kShareOfTime * checkpoint_took_ || wal >= 2 * kBusyWal;
   const auto busy = bound_or_tested("BUSY_WAL", since < kPouring ? kPouringWal : kBusyWal);
   if ((affordable && wal >= busy) || (quiet && wal >= kQuietWal)) checkpoint();
+  if (safety_ && durable_ && safety_->due(*durable_, now)) export_histories(now);
 }
 
 void DuckdbSink::State::checkpoint() {
@@ -370,6 +365,10 @@ std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {
     return fmt::format("for a new copy move {} away and start again", spec_.path.string());
   };
   std::vector<sinks::SinkProblem> problems;
+  if (safety_ && !safety_->failure().empty())
+    problems.push_back({"TR628", spec_.path.filename().string(),
+                        "the histories' safety falls behind: " + safety_->failure(),
+                        "make room on the disk of the target; it is tried again every minute"});
   for (const auto& [name, table] : tables_) {
     const std::string shown = table->shape.relation->display_name();
     if (table->hold)

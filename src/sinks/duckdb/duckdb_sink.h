@@ -29,7 +29,8 @@ class DuckdbSink : public sinks::Sink {
   std::uint64_t complete(const FencedRows& rows) override;
   void maintain() override;
   void release() override;
-  std::string set_aside() override;
+  sinks::SetAside set_aside() override;
+  std::optional<Position> keeps_from() const override;
   sinks::Counters counters() const override;
   std::vector<sinks::DeadLetter> take_dead_letters() override;
   std::vector<sinks::SinkProblem> problems() const override;

@@ -14,6 +14,7 @@
 #include "sinks/duckdb/damage.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/handle.h"
+#include "sinks/duckdb/history_safety.h"
 #include "sinks/duckdb/letter_box.h"
 #include "sinks/duckdb/memory_budget.h"
 #include "sinks/duckdb/state_tables.h"
@@ -25,11 +26,14 @@ namespace tailrace::duckdb {
 /// All that an open DuckdbSink has. The runner's thread, but for `letters_` and watch().
 class DuckdbSink::State {
  public:
-  explicit State(DuckdbSpec spec) : spec_(std::move(spec)), memory_(spec_.memory_limit) {}
+  explicit State(DuckdbSpec spec) : spec_(std::move(spec)), memory_(spec_.memory_limit) {
+    if (!spec_.history.empty() && spec_.history_safety) safety_.emplace(spec_);
+  }
 
   sinks::SinkState open();
   void close();
-  std::string set_aside();
+  sinks::SetAside set_aside();
+  std::optional<Position> keeps_from() const;
   /// Does what `call` does, and notes what DuckDB fails in.
   template <typename Call>
   decltype(auto) watch(Call call) {
@@ -53,6 +57,7 @@ class DuckdbSink::State {
   using Name = std::pair<std::string, std::string>;
 
   void open_database(std::uint64_t memory);
+  sinks::SinkState what_is_there() const;
   void begin();
   void roll_back() noexcept;
   using Versions = std::unordered_map<Table*, std::unique_ptr<BatchVersions>>;
@@ -93,10 +98,12 @@ class DuckdbSink::State {
   void write_alone(const std::function<void()>& write);
   void checkpoint();
   void restore_memory();
+  void export_histories(SteadyClock::time_point now);
 
   const DuckdbSpec spec_;
   MemoryBudget memory_;
   FaultCount faults_;
+  std::optional<HistorySafety> safety_;
   std::shared_ptr<Database> database_;
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<StateTables> tables_on_disk_;

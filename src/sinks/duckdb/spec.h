@@ -46,6 +46,8 @@ struct DuckdbSpec {
   std::vector<std::string> history;
   /// Keep versions that began and ended inside one source transaction.
   bool history_intermediate = false;
+  /// Export histories beside the file, so that they outlive it.
+  bool history_safety = true;
   /// Bytes that DuckDB may use for itself (its memory_limit); our own buffers come on top.
   std::uint64_t memory_limit = 256ULL << 20;
   /// DuckDB's threads. One is enough to apply: more of them cost CPU time that the source and the log need.

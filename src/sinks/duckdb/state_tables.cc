@@ -22,6 +22,20 @@ std::int64_t signed_number(const std::string& text) {
   return value;
 }
 
+TableState state_of(const std::string& name) {
+  if (name == "lost") return TableState::kLost;
+  return name == "copied" ? TableState::kCopied : TableState::kCopying;
+}
+
+const char* name_of(TableState state) {
+  switch (state) {
+    case TableState::kCopied: return "copied";
+    case TableState::kLost: return "lost";
+    case TableState::kCopying: break;
+  }
+  return "copying";
+}
+
 std::string of(const Table& table) {
   return fmt::format("schema_name = {} AND table_name = {}", literal(table.shape.relation->schema),
                      literal(table.shape.relation->name));
@@ -82,7 +96,7 @@ std::vector<std::unique_ptr<Table>> StateTables::read_tables(const DuckdbSpec& s
     shape.history = keeps_history(spec, shape.relation->schema, shape.relation->name);
     shape.intermediate = spec.history_intermediate;
     auto table = std::make_unique<Table>(std::move(shape));
-    table->state = row[1].second == "copied" ? TableState::kCopied : TableState::kCopying;
+    table->state = state_of(row[1].second);
     if (row[2].first) table->fence.snapshot = SnapshotXids::parse(row[2].second).value_or(SnapshotXids());
     table->fence.end = Lsn(number(row[3].second));
     table->copied_rows = number(row[4].second);
@@ -143,7 +157,7 @@ void StateTables::write_table(const Table& table) {
       .bind(std::string_view(table.shape.relation->schema))
       .bind(std::string_view(table.shape.relation->name))
       .bind(std::uint64_t{table.shape.relation->oid.value()})
-      .bind(std::string_view(table.state == TableState::kCopied ? "copied" : "copying"))
+      .bind(std::string_view(name_of(table.state)))
       .bind_blob(encode_relation(*table.shape.relation))
       .bind(std::string_view(table.fence.snapshot.str()))
       .bind(table.fence.end.value())

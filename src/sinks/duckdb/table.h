@@ -19,7 +19,8 @@ namespace tailrace::duckdb {
 inline constexpr std::array<const char*, 7> kHistoryColumnNames = {
     "effective_from", "effective_to", "is_current", "from_lsn", "to_lsn", "from_seq", "to_seq"};
 
-enum class TableState : std::uint8_t { kCopying, kCopied };
+/// kLost: the table was in a damaged target and is to be copied anew.
+enum class TableState : std::uint8_t { kCopying, kCopied, kLost };
 
 /// Why a table takes no more changes: something that cannot be carried, or a sign that target and source differ.
 struct Hold {
