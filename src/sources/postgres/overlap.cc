@@ -1,5 +1,7 @@
 #include "sources/postgres/overlap.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace tailrace::postgres {
@@ -11,6 +13,12 @@ namespace {
 }
 
 }  // namespace
+
+Lsn overlap_begin(const TransactionLog& log, Lsn consistent_point) {
+  const Lsn begin = log.nth_last_commit(kOverlapCommits);
+  const bool remembers_fewer = begin == log.nth_last_commit(kOverlapCommits - 1);
+  return remembers_fewer ? consistent_point : std::max(begin, consistent_point);
+}
 
 Overlap::Overlap(const TransactionLog& log, Lsn start) : log_(log), passed_(start >= log.end().commit_end) {
   for (std::size_t n = 1; n <= kOverlapCommits; ++n) {

@@ -33,4 +33,8 @@ class Overlap {
 /// How many logged commits the server is asked to send again, where its slot still allows it.
 constexpr std::size_t kOverlapCommits = 1000;
 
+/// What the server is asked to begin behind, so that they come again: an older commit, or, while the log remembers
+/// fewer, `consistent_point`, where the slot began. Behind the oldest commit the oldest itself would prove nothing.
+Lsn overlap_begin(const TransactionLog& log, Lsn consistent_point);
+
 }  // namespace tailrace::postgres

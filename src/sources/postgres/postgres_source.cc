@@ -312,7 +312,7 @@ void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop
   SessionOptions options;
   options.status_interval = status_interval(*sessions.replication);
   options.silence_limit = spec_.silence_limit;
-  const Lsn asked = std::max(log_.nth_last_commit(kOverlapCommits), now.consistent_point);
+  const Lsn asked = overlap_begin(log_, now.consistent_point);
   options.start_command = start_command(*sessions.replication, now, publications, asked);
   Catalog catalog(*sessions.sql);
   StreamSession session(
