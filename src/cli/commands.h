@@ -18,6 +18,7 @@ void add_mirror_command(Frame& frame);
 void add_query_command(Frame& frame);
 void add_run_command(Frame& frame);
 void add_schema_command(Frame& frame);
+void add_snapshot_command(Frame& frame);
 void add_status_command(Frame& frame);
 void add_version_command(Frame& frame);
 void add_wait_command(Frame& frame);

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   tailrace::cli::add_query_command(frame);
   tailrace::cli::add_backup_commands(frame);
   tailrace::cli::add_lend_command(frame);
+  tailrace::cli::add_snapshot_command(frame);
   tailrace::cli::add_drop_command(frame);
   tailrace::cli::add_demo_command(frame);
   tailrace::cli::add_version_command(frame);

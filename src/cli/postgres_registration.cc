@@ -76,7 +76,8 @@ class RememberingSource final : public sources::Source {
 
   void prepare(std::stop_token stop) override { source_.prepare(std::move(stop)); }
   void stream(std::stop_token stop) override { source_.stream(std::move(stop)); }
-  std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop, const std::vector<Oid>& only) override {
+  std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop,
+                                            const std::vector<sources::TableName>& only) override {
     return source_.begin_copy(std::move(stop), only);
   }
   FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,

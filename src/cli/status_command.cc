@@ -64,6 +64,13 @@ void print(const Json& status) {
     fmt::print("snapshot {:.0f} %  {} of {} tables  {} rows\n", snapshot["percent"].get<double>(),
                snapshot["tables_done"].get<std::uint64_t>(), snapshot["tables_total"].get<std::uint64_t>(),
                human_count(snapshot["rows"].get<std::uint64_t>()));
+  } else {
+    for (const Json& table : snapshot["tables"]) {
+      if (table["done"].get<bool>()) continue;
+      fmt::print("copying  {} → {}  {:.0f} %  {} rows\n", table["table"].get<std::string>(),
+                 table["sink"].get<std::string>(), table["percent"].get<double>(),
+                 human_count(table["rows"].get<std::uint64_t>()));
+    }
   }
   fmt::print("{:<16} {:<10} {:<12} {:>10} {:>10} {:>14} {:>6}\n", "SINK", "KIND", "STATE", "LAG", "BEHIND", "APPLIED",
              "DEAD");

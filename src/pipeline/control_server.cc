@@ -125,6 +125,9 @@ void ControlServer::answer(Client& client, const Json& request, std::stop_token 
     answer_query(client, request, stop);
   } else if (what == "lend") {
     answer_lend(client, request, stop);
+  } else if (what == "snapshot") {
+    pipeline_.copy_again(request.at("tables").get<std::vector<std::string>>(), text_of(request, "sink"));
+    channel.write(done_line(Json::object()));
   } else if (what == "stop") {
     channel.write(done_line(Json::object()));
     on_stop_();

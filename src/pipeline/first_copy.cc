@@ -10,7 +10,6 @@
 namespace tailrace::pipeline {
 namespace {
 
-/// Hands the rows of one reader to the sink.
 class WriterReceiver final : public sources::RowReceiver {
  public:
   explicit WriterReceiver(std::unique_ptr<sinks::CopyWriter> writer) : writer_(std::move(writer)) {}
@@ -50,6 +49,11 @@ void CopyBoard::finish(const sources::CopyProgress& progress) {
   }
 }
 
+void CopyBoard::forget(const std::string& table) {
+  const std::lock_guard lock(mutex_);
+  rows_.remove_if([&table](const Row& row) { return row.table == table; });
+}
+
 std::vector<CopyStatus> CopyBoard::look() const {
   const std::lock_guard lock(mutex_);
   std::vector<CopyStatus> seen;
@@ -65,6 +69,10 @@ std::vector<CopyStatus> CopyBoard::look() const {
     seen.push_back(std::move(status));
   }
   return seen;
+}
+
+std::unique_ptr<sources::RowReceiver> receive_into(std::unique_ptr<sinks::CopyWriter> writer) {
+  return std::make_unique<WriterReceiver>(std::move(writer));
 }
 
 bool copy_missing_tables(sources::Copy& copy, sinks::Sink& sink, const std::vector<CopiedTable>& copied,
@@ -86,12 +94,7 @@ bool copy_missing_tables(sources::Copy& copy, sinks::Sink& sink, const std::vect
   sink.begin_copy(missing);
   for (const auto& [table, progress] : work) {
     const RelationPtr relation = table->relation;
-    copy.copy(
-        *table,
-        [&sink, relation]() -> std::unique_ptr<sources::RowReceiver> {
-          return std::make_unique<WriterReceiver>(sink.open_copy(relation));
-        },
-        *progress, stop);
+    copy.copy(*table, [&sink, relation] { return receive_into(sink.open_copy(relation)); }, *progress, stop);
     if (stop.stop_requested()) return false;
     store_letters();
     TAILRACE_CRASH_POINT("copy_before_finish");

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <deque>
 #include <functional>
+#include <list>
 #include <mutex>
 #include <stop_token>
 #include <string>
@@ -21,9 +21,11 @@ class CopyBoard {
   /// Forgets the tables of an attempt before.
   void clear();
   void add_done(const std::string& table, std::uint64_t rows);
-  /// The result lives as long as the board and takes the readers' counts.
+  /// The result lives until the table is forgotten and takes the readers' counts.
   sources::CopyProgress& add(const std::string& table, double estimated_rows, std::uint64_t pages);
   void finish(const sources::CopyProgress& progress);
+  /// The table is copied again. REQUIRES: nobody writes its progress.
+  void forget(const std::string& table);
   std::vector<CopyStatus> look() const;
 
  private:
@@ -37,8 +39,11 @@ class CopyBoard {
 
   const std::string sink_;
   mutable std::mutex mutex_;
-  std::deque<Row> rows_;  // guarded by mutex_, but for the progress in them
+  std::list<Row> rows_;  // guarded by mutex_, but for the progress in them
 };
+
+/// Hands the rows of one reader to the sink.
+std::unique_ptr<sources::RowReceiver> receive_into(std::unique_ptr<sinks::CopyWriter> writer);
 
 /// Copies into the sink the tables that `copied` does not name, and makes each one durable, after `store_letters` has
 /// kept what the sink could not hold of it. False when stopped first. Throws what source and sink throw; tables

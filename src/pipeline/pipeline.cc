@@ -201,14 +201,29 @@ std::unique_ptr<sinks::Sink> Pipeline::make_sink(const SinkSetup& setup) {
                      .wanted = spec_.source.wanted});
 }
 
-std::unique_ptr<sources::Copy> Pipeline::begin_copy(std::stop_token stop) {
+std::unique_ptr<sources::Copy> Pipeline::begin_copy(std::stop_token stop, const std::vector<sources::TableName>& only) {
   {
     std::unique_lock lock(mutex_);
     if (!changed_.wait(lock, stop, [this] { return copyable_; })) return nullptr;
   }
   const std::lock_guard lock(copy_mutex_);
   if (stop.stop_requested()) return nullptr;
-  return source_->begin_copy(stop, {});
+  return source_->begin_copy(stop, only);
+}
+
+void Pipeline::nudge() { source_->request_current_end(); }
+
+void Pipeline::copy_again(const std::vector<std::string>& tables, const std::string& sink) {
+  std::vector<sources::TableName> names;
+  for (const std::string& table : tables) {
+    const auto dot = table.find('.');
+    if (dot == std::string::npos)
+      names.emplace_back("public", table);
+    else
+      names.emplace_back(table.substr(0, dot), table.substr(dot + 1));
+  }
+  if (!sink.empty()) return runner(sink).request_copies(names);
+  for (const auto& one : runners_) one->request_copies(names);
 }
 
 FencedRows Pipeline::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
@@ -297,7 +312,8 @@ bool Pipeline::caught_up() {
       return false;
     }
   }
-  return reached(*target_, "");
+  return reached(*target_, "") &&
+         std::none_of(runners_.begin(), runners_.end(), [](const auto& runner) { return runner->recopying(); });
 }
 
 bool Pipeline::reached(Lsn target, const std::string& sink) const {

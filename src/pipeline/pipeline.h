@@ -55,6 +55,10 @@ class Pipeline final : private RunnerHost {
   /// up to `lsn`. Throws TimeoutError TR221, BadConfigError TR513 for an unknown sink, and a failed sink's error.
   Lsn wait(std::optional<Lsn> lsn, const std::string& sink, std::chrono::milliseconds timeout, std::stop_token stop);
 
+  /// Has these tables (`schema.table`, without a schema of `public`) copied again beside the stream, for every sink or
+  /// for `sink` alone. Throws BadConfigError TR513 for an unknown sink.
+  void copy_again(const std::vector<std::string>& tables, const std::string& sink);
+
   /// See SinkRunner::lend. `sink` empty: the only one that can be lent. Gives what was lent.
   const SinkSetup& lend(const std::string& sink, std::chrono::milliseconds timeout);
   void give_back(const std::string& sink);
@@ -65,7 +69,8 @@ class Pipeline final : private RunnerHost {
  private:
   bool wait_prepared(std::stop_token stop) override;
   std::unique_ptr<sinks::Sink> make_sink(const SinkSetup& setup) override;
-  std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop) override;
+  std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop, const std::vector<sources::TableName>& only) override;
+  void nudge() override;
   FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
                        std::stop_token stop) override;
   Lsn log_begins() const override;

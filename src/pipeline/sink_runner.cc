@@ -42,6 +42,12 @@ SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journa
       key_reader_([this](const sinks::IncompleteRows& rows, std::stop_token stop) {
         return host_.read_keys(rows.relation, rows.keys, std::move(stop));
       }),
+      recopy_([this](std::stop_token stop, const sources::TableName& table) {
+        auto copy = host_.begin_copy(std::move(stop), {table});
+        host_.nudge();
+        return copy;
+      }),
+      recopy_pause_(settings.first_completion),
       completion_pause_(settings.first_completion),
       next_retry_(settings.first_retry),
       jitter_(static_cast<std::minstd_rand::result_type>(SteadyClock::now().time_since_epoch().count())),
@@ -54,6 +60,7 @@ SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journa
     durable_ = record.cursor;
     counters_ = record.counters;
   }
+  load_requests();
 }
 
 SinkRunner::~SinkRunner() { stop(); }
@@ -116,6 +123,7 @@ void SinkRunner::run(std::stop_token stop) {
     if (draining()) break;
   }
   key_reader_.drop();
+  drop_recopy();
   reader_.reset();
   sink_.reset();
   const std::lock_guard lock(mutex_);
@@ -130,6 +138,7 @@ bool SinkRunner::open(std::stop_token stop) {
   pending_.reset();
   key_reader_.drop();
   completion_.reset();
+  drop_recopy();
   unflushed_ = false;
   if (!host_.wait_prepared(stop)) return false;
   if (!sink_) sink_ = host_.make_sink(setup_);
@@ -158,9 +167,7 @@ bool SinkRunner::open(std::stop_token stop) {
     const std::lock_guard lock(mutex_);
     durable_ = cursor;
     counters_ = sink_->counters();
-    problems_ = sink_->problems();
-    incomplete_ = sink_->incomplete_rows();
-    keeps_from_ = sink_->keeps_from();
+    look_at_sink();
     last_error_.clear();
     state_ = State::kStreaming;
     reached_ = cursor->position;
@@ -177,6 +184,14 @@ bool SinkRunner::open(std::stop_token stop) {
   return true;
 }
 
+void SinkRunner::look_at_sink() {
+  problems_ = sink_->problems();
+  incomplete_ = sink_->incomplete_rows();
+  keeps_from_ = sink_->keeps_from();
+  uncopied_.clear();
+  if (sinks::SideCopy* side = problems_.empty() ? nullptr : sink_->side_copy()) uncopied_ = side->wanted();
+}
+
 void SinkRunner::forget_cursor() {
   {
     const std::lock_guard lock(mutex_);
@@ -190,7 +205,7 @@ void SinkRunner::forget_cursor() {
 std::optional<Cursor> SinkRunner::copy_tables(const sinks::SinkState& state, std::stop_token stop) {
   publish(State::kCopying);
   if (draining()) return std::nullopt;
-  const std::unique_ptr<sources::Copy> copy = host_.begin_copy(stop);
+  const std::unique_ptr<sources::Copy> copy = host_.begin_copy(stop, {});
   const auto letters = [this] { store_letters(); };
   if (!copy || !copy_missing_tables(*copy, *sink_, state.copied, copies_, letters, stop)) return std::nullopt;
   const std::uint32_t epoch = journal_.stat().durable.position.epoch;
@@ -221,6 +236,7 @@ void SinkRunner::stream(std::stop_token stop) {
       return;
     }
     complete_rows();
+    recopy_tables(stop);
     const std::lock_guard lock(mutex_);
     if (drain_until_ && SteadyClock::now() >= *drain_until_) {
       log::warn("sink.drain", "{}: not everything could be applied in time; the log keeps it", setup_.name);
@@ -279,56 +295,11 @@ void SinkRunner::flush() {
     const std::lock_guard lock(mutex_);
     durable_ = cursor;
     counters_ = sink_->counters();
-    problems_ = sink_->problems();
-    incomplete_ = sink_->incomplete_rows();
-    keeps_from_ = sink_->keeps_from();
+    look_at_sink();
     ++batches_;
   }
   publish_reached(cursor);
   record(false);
-}
-
-void SinkRunner::complete_rows() {
-  if (key_reader_.done()) take_read();
-  if (released_ || unflushed_ || draining()) return;
-  if (completion_) {
-    if (reached().commit_end >= completion_->fence.end) put_completed();
-  } else if (incomplete_ > 0 && !key_reader_.busy() && SteadyClock::now() >= next_completion_) {
-    begin_reading();
-  }
-}
-
-void SinkRunner::begin_reading() {
-  next_completion_ = SteadyClock::now() + completion_pause_;
-  completion_pause_ = std::min(completion_pause_ * 2, settings_.longest_completion);
-  if (std::optional<sinks::IncompleteRows> rows = sink_->incomplete()) key_reader_.begin(*std::move(rows));
-}
-
-void SinkRunner::take_read() {
-  // Whatever the source answers, the sink goes on: these rows wait, and `status` shows them.
-  try {
-    completion_ = key_reader_.take();
-  } catch (const RetryError& error) {
-    log::info("sink.completion", "{}: {}", setup_.name, error.what());
-  } catch (const ReconnectError& error) {
-    log::info("sink.completion", "{}: {}", setup_.name, error.what());
-  } catch (const RefusedError& error) {
-    log::warn("sink.completion", "{}: {} [{}]", setup_.name, error.what(), error.code());
-  }
-}
-
-void SinkRunner::put_completed() {
-  // The cursor then is past the fence in the target, too.
-  if (pending_) apply(*pending_);
-  const std::uint64_t completed = sink_->complete(*std::exchange(completion_, std::nullopt));
-  store_letters();
-  flush();
-  if (completed == 0) return;
-  completion_pause_ = settings_.first_completion;
-  next_completion_ = SteadyClock::now();
-  log::info("sink.completed", "{}: {} rows that lacked a value were read from the source", setup_.name, completed);
-  const std::lock_guard lock(mutex_);
-  completed_ += completed;
 }
 
 bool SinkRunner::idle(std::stop_token stop) {
@@ -346,9 +317,8 @@ bool SinkRunner::idle(std::stop_token stop) {
   if (released_ || unflushed_) return true;
   publish(State::kIdle);
   if (unmaintained_ && now - last_flow_ >= kQuiet) maintain();
-  const bool completing = completion_ || key_reader_.busy();
-  if (setup_.release_when_idle && !completing && now - last_flow_ >= *setup_.release_when_idle)
-    release(State::kReleased);
+  const bool busy = completion_ || key_reader_.busy() || recopy_.table();
+  if (setup_.release_when_idle && !busy && now - last_flow_ >= *setup_.release_when_idle) release(State::kReleased);
   return true;
 }
 
@@ -359,6 +329,7 @@ void SinkRunner::maintain() {
 }
 
 void SinkRunner::release(State state) {
+  drop_recopy();
   if (!released_) sink_->release();
   released_ = true;
   log::info("sink.released", "{}: {} is free for others", setup_.name, setup_.display);
@@ -443,7 +414,9 @@ Position SinkRunner::reached() const {
 std::optional<Position> SinkRunner::needed() const {
   const std::lock_guard lock(mutex_);
   if (!durable_) return std::nullopt;
-  return std::min(durable_->position, keeps_from_.value_or(durable_->position));
+  Position from = durable_->position;
+  for (const auto& kept : {keeps_from_, recopy_from_}) from = std::min(from, kept.value_or(from));
+  return from;
 }
 
 std::exception_ptr SinkRunner::failure() const {
@@ -460,6 +433,7 @@ std::vector<sinks::SinkProblem> SinkRunner::problems() const {
   const std::lock_guard lock(mutex_);
   std::vector<sinks::SinkProblem> all = notices_;
   all.insert(all.end(), problems_.begin(), problems_.end());
+  if (recopy_problem_) all.push_back(*recopy_problem_);
   return all;
 }
 

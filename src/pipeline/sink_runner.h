@@ -19,6 +19,7 @@
 #include "pipeline/catalog.h"
 #include "pipeline/first_copy.h"
 #include "pipeline/key_reader.h"
+#include "pipeline/recopy.h"
 #include "pipeline/schema_history.h"
 #include "pipeline/spec.h"
 #include "pipeline/status.h"
@@ -45,8 +46,11 @@ class RunnerHost {
   /// Waits until the source is prepared, so that its identity is known. False when stopped first.
   virtual bool wait_prepared(std::stop_token stop) = 0;
   virtual std::unique_ptr<sinks::Sink> make_sink(const SinkSetup& setup) = 0;
-  /// Waits until the source can copy. Null when stopped first.
-  virtual std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop) = 0;
+  /// Waits until the source can copy. Null when stopped first. Any thread; see sources::Source::begin_copy.
+  virtual std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop,
+                                                    const std::vector<sources::TableName>& only) = 0;
+  /// Makes the log soon pass what is committed now. Any thread; throws as sources::Source does.
+  virtual void nudge() = 0;
   /// See sources::Source::read_keys. Called on another thread of the runner's.
   virtual FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
                                std::stop_token stop) = 0;
@@ -78,6 +82,11 @@ class SinkRunner {
   std::vector<sinks::SinkProblem> problems() const;
   const SinkSetup& setup() const { return setup_; }
 
+  /// These tables are copied again beside the stream, one after the other; remembered over restarts.
+  void request_copies(const std::vector<sources::TableName>& tables);
+  /// A table is being copied, or waits for it, and nothing stands in the way.
+  bool recopying() const;
+
   /// Everything up to here concerns the target no more or is durable in it; epoch 0 = nothing known.
   Position reached() const;
   /// What the log has to keep for this sink; nothing while even the beginning is needed.
@@ -105,17 +114,35 @@ class SinkRunner {
   /// The damaged target out of the way; false when the runner is to end.
   bool set_target_aside(const sinks::DamagedTarget& damage, std::stop_token stop);
   std::optional<Cursor> copy_tables(const sinks::SinkState& state, std::stop_token stop);
+  /// REQUIRES: mutex_ is held.
+  void look_at_sink();
   void stream(std::stop_token stop);
   void take(const ChangeBatchPtr& batch, std::stop_token stop);
   void apply(const ChangeBatch& batch);
   void flush();
   /// Nothing arrived for a while; false when the runner is to end.
   bool idle(std::stop_token stop);
-  /// Has rows that the target lacks read from the source, and puts them in once the log has passed the read's fence.
+  /// Has rows that the target lacks read from the source (sink_completion.cc), and puts them in once the log has passed
+  /// the read's fence.
   void complete_rows();
   void begin_reading();
   void take_read();
   void put_completed();
+  /// The next step of copying a table beside the stream (sink_recopy.cc).
+  void recopy_tables(std::stop_token stop);
+  void begin_recopy();
+  void make_place(sinks::SideCopy& side);
+  void merge_recopy(sinks::SideCopy& side, std::stop_token stop);
+  /// False when it was broken off.
+  bool replay_recopy(sinks::SideCopy& side, std::stop_token stop);
+  /// The table's copy failed for now, or (`for_good`) is not tried again.
+  void recopy_failed(const Error& error, bool for_good);
+  void refuse_recopy(sinks::SideCopy& side, const sources::TableName& table, const Error& error);
+  /// What is under way is void; requests stay.
+  void drop_recopy();
+  void forget_request(const sources::TableName& table);
+  void load_requests();
+  void save_requests() const;
   void release(State state);
   void serve_lend(std::stop_token stop);
   void back_off(const Error& error, std::stop_token stop);
@@ -152,6 +179,10 @@ class SinkRunner {
   KeyReader key_reader_;
   /// Read, and waiting for the log to pass its fence.
   std::optional<FencedRows> completion_;
+  Recopy recopy_;
+  sources::CopyProgress* recopy_progress_ = nullptr;
+  std::chrono::milliseconds recopy_pause_;
+  int recopy_failures_ = 0;
   SteadyClock::time_point next_completion_;
   std::chrono::milliseconds completion_pause_;
   SteadyClock::time_point last_flow_;
@@ -182,6 +213,14 @@ class SinkRunner {
   std::string last_error_;
   std::uint64_t batches_ = 0;
   std::exception_ptr failure_;
+  /// Asked for, the first being next or under way.
+  std::vector<sources::TableName> copy_requests_;
+  /// Wanted by the sink itself.
+  std::vector<sources::TableName> uncopied_;
+  SteadyClock::time_point next_recopy_;
+  /// The log is kept from here on for the copy under way.
+  std::optional<Position> recopy_from_;
+  std::optional<sinks::SinkProblem> recopy_problem_;
   bool lend_wanted_ = false;
   std::optional<SteadyClock::time_point> drain_until_;
 

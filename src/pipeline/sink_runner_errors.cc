@@ -31,6 +31,7 @@ bool SinkRunner::set_target_aside(const sinks::DamagedTarget& damage, std::stop_
           "TR605",
           fmt::format("{} was set aside {} times and is damaged again: {}", setup_.display, kMost, damage.what()),
           "look at the disk of the target, then start again");
+    drop_recopy();
     const sinks::SetAside done = sink_->set_aside();
     ++set_aside_;
     seen_.reset();

@@ -245,7 +245,7 @@ class MemorySource final : public sources::Source {
     }
     send_new();
   }
-  std::unique_ptr<sources::Copy> begin_copy(std::stop_token, const std::vector<Oid>&) override {
+  std::unique_ptr<sources::Copy> begin_copy(std::stop_token, const std::vector<sources::TableName>&) override {
     class Copy final : public sources::Copy {
      public:
       explicit Copy(std::vector<std::string> rows) : rows_(std::move(rows)) {

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -86,6 +88,36 @@ class CopyWriter {
   virtual void finish() = 0;
 };
 
+/// Makes a writer on the thread of the reader that uses it.
+using WriterFactory = std::function<std::unique_ptr<CopyWriter>()>;
+
+/// Schema and name.
+using TableName = std::pair<std::string, std::string>;
+
+/// How one table of a running sink is copied (again) while the stream goes on for all, that table included
+/// (docs/copy-and-fence.md). Part of the sink and used by its thread; its copy is void once the sink is opened again or
+/// released.
+class SideCopy {
+ public:
+  virtual ~SideCopy() = default;
+
+  /// Tables that take no changes because they were never copied.
+  virtual std::vector<TableName> wanted() const = 0;
+  /// Makes a place for the table's rows that nobody looks at; what an earlier copy left there goes. Throws RefusedError
+  /// or BadConfigError, with nothing done, when the target cannot have the table. The writers end before the copy does.
+  virtual WriterFactory begin(const RelationPtr& table) = 0;
+  /// All rows were written. REQUIRES: begun, and the writers are gone.
+  virtual void loaded(const CopiedTable& copied) = 0;
+  /// Brings the copy further with what this batch has of its table, up to and including `until`, and the copy's fence
+  /// does not contain. Throws RetryError when the copy is void.
+  virtual void replay(const ChangeBatch& batch, const Position& until) = 0;
+  /// Makes the table what the copy is, visible at once and durable on return; it is held no longer. Rows that are equal
+  /// stay untouched. REQUIRES: everything is flushed, the fence's end is behind the cursor, and what lies between was
+  /// replayed.
+  virtual void merge() = 0;
+  virtual void drop() = 0;
+};
+
 /// A place that takes changes. One runner thread owns it and makes all calls, except that CopyWriters are used by the
 /// copy's reader threads. A sink neither sleeps nor retries: the runner does that by the error's class.
 /// Any call may throw DamagedTarget. After any throw the sink's open transaction is gone; the runner calls open() again
@@ -124,6 +156,9 @@ class Sink {
     static_cast<void>(rows);
     return 0;
   }
+
+  /// Null where tables cannot be copied beside the stream.
+  virtual SideCopy* side_copy() { return nullptr; }
 
   /// Work that is kept out of the commit path (checkpoints). Called by the runner when nothing waits, or at the
   /// latest every few seconds.

@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "model/relation.h"
 #include "model/snapshot.h"
+#include "sources/finding.h"
 
 namespace tailrace::sources {
 
@@ -133,8 +134,8 @@ class Source {
   virtual void stream(std::stop_token stop) = 0;
   /// The tables that are wanted, for copying under one snapshot. It contains what ended at or below the log's first
   /// place, and unless it is the very first copy, all that was in the log when this was called; waits for that.
-  /// `only`: when not empty, just these tables.
-  virtual std::unique_ptr<Copy> begin_copy(std::stop_token stop, const std::vector<Oid>& only) = 0;
+  /// `only`: when not empty, just these tables, as far as they are wanted; never the very first copy.
+  virtual std::unique_ptr<Copy> begin_copy(std::stop_token stop, const std::vector<TableName>& only) = 0;
   /// The rows of `relation` whose key is one of `keys` (tuples of its match_key() columns in that order), under a fence
   /// that the stream soon passes. Any thread; ends soon after a stop request, and after a minute at the latest. Throws
   /// RetryError or ReconnectError when it is to be asked another time, RefusedError when it may not be asked.

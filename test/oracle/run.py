@@ -99,6 +99,7 @@ class Run:
         self._findings = self.report.findings
         self._draw = random.Random(f"run {seed}")
         self._aftermath = random.Random(f"aftermath {seed}")
+        self._draw_copied = random.Random(f"copied {seed}")
         self._arms = draw_arms(seed, crash_points())
         self._armed: tuple[Arm, ...] = ()
         self._bounds = {f"TAILRACE_BOUND_{name}": str(self._draw.choice(sizes)) for name, sizes in TIGHT_BOUNDS.items()}
@@ -293,6 +294,11 @@ class Run:
     def _checkpoint(self, fault: Fault) -> None:
         self._cluster.query("SELECT pg_switch_wal()")
         self._cluster.execute("CHECKPOINT")
+
+    def _copy_again(self, fault: Fault) -> None:
+        """No harm, but a second way for rows to come: a table is copied beside the stream, and nothing may change by it."""
+        table = self._draw_copied.choice(self._tables)
+        self._tailrace.command("snapshot", self._tailrace.name, ".".join(table.id), "--state", str(self._tailrace.state))
 
     def _switch_wal(self, fault: Fault) -> None:
         self._cluster.query("SELECT pg_switch_wal()")

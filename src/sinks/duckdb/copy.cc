@@ -7,6 +7,7 @@
 #include "base/crash_point.h"
 #include "base/error.h"
 #include "sinks/duckdb/alteration.h"
+#include "sinks/duckdb/copy_writer.h"
 #include "sinks/duckdb/key.h"
 #include "sinks/duckdb/sink_state.h"
 #include "sinks/duckdb/table_writer.h"
@@ -57,19 +58,11 @@ void refuse_history_names(const DuckdbSpec& spec, const Relation& table, const s
           "keep no history of it, or rename the column");
 }
 
-std::string column_list(const TableShape& shape) {
-  std::string out;
-  for (std::size_t n = 0; n < shape.width(); ++n)
-    out +=
-        fmt::format("{}{} {}", n == 0 ? "" : ", ", identifier(shape.relation->columns[n].name), shape.types[n].sql());
-  return out;
-}
-
 /// Appends one reader's rows in transactions of its own.
 class Writer : public sinks::CopyWriter {
  public:
-  Writer(const std::shared_ptr<Database>& database, const TableShape& shape, LetterBox& letters, MemoryBudget& memory,
-         FaultCount& faults)
+  Writer(const std::shared_ptr<Database>& database, const TableShape& shape, const TableName& place, LetterBox& letters,
+         MemoryBudget& memory, FaultCount& faults)
       : connection_(database),
         relation_(shape.relation),
         key_(shape.key),
@@ -77,7 +70,7 @@ class Writer : public sinks::CopyWriter {
         memory_(memory),
         faults_(faults) {
     connection_.run("BEGIN");
-    rows_.emplace(connection_, relation_->schema, relation_->name, shape.types);
+    rows_.emplace(connection_, place.first, place.second, shape.types);
   }
 
   void append(const CopiedRows& rows) override {
@@ -143,6 +136,20 @@ class Writer : public sinks::CopyWriter {
 
 }  // namespace
 
+std::string column_list(const TableShape& shape) {
+  std::string out;
+  for (std::size_t n = 0; n < shape.width(); ++n)
+    out +=
+        fmt::format("{}{} {}", n == 0 ? "" : ", ", identifier(shape.relation->columns[n].name), shape.types[n].sql());
+  return out;
+}
+
+std::unique_ptr<sinks::CopyWriter> make_copy_writer(const std::shared_ptr<Database>& database, const TableShape& shape,
+                                                    const TableName& place, LetterBox& letters, MemoryBudget& memory,
+                                                    FaultCount& faults) {
+  return std::make_unique<Writer>(database, shape, place, letters, memory, faults);
+}
+
 TableShape DuckdbSink::State::shape_of(const RelationPtr& relation) const {
   TableShape shape(relation, spec_.on_unrepresentable);
   shape.history = keeps_history(spec_, relation->schema, relation->name);
@@ -156,6 +163,20 @@ void DuckdbSink::State::refuse_foreign(const std::vector<RelationPtr>& tables) {
   std::set<TableName> ours;
   for (const auto& [name, table] : tables_) ours.insert(name);
   refuse_foreign_tables(*connection_, spec_, wanted, ours);
+}
+
+void DuckdbSink::State::refuse_new_names(const RelationPtr& table) {
+  std::vector<RelationPtr> all = {table};
+  std::set<TableName> names;
+  std::set<TableName> made;
+  for (const auto& [name, other] : tables_) {
+    if (name != Name(table->schema, table->name)) all.push_back(other->shape.relation);
+    names.emplace(folded(name.first), folded(name.second));
+    if (other->state == TableState::kCopied) made.insert(name);
+  }
+  refuse_clashing_names(all, catalog_name());
+  refuse_history_names(spec_, *table, names);
+  refuse_foreign_tables(*connection_, spec_, {{table->schema, table->name}}, made);
 }
 
 std::string DuckdbSink::State::catalog_name() {
@@ -197,7 +218,7 @@ void DuckdbSink::State::create_table(const RelationPtr& relation) {
 std::unique_ptr<sinks::CopyWriter> DuckdbSink::State::open_copy(const RelationPtr& relation) {
   const auto found = tables_.find({relation->schema, relation->name});
   if (found == tables_.end()) throw DefectError("a copy was opened for a table that was not prepared");
-  return std::make_unique<Writer>(database_, found->second->shape, letters_, memory_, faults_);
+  return make_copy_writer(database_, found->second->shape, found->second->place(), letters_, memory_, faults_);
 }
 
 void DuckdbSink::State::finish_copy(const CopiedTable& copied) {

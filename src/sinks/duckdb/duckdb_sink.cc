@@ -8,6 +8,7 @@
 #include "base/crash_point.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "sinks/duckdb/side_copy.h"
 #include "sinks/duckdb/sink_state.h"
 #include "sinks/duckdb/table_writer.h"
 
@@ -55,6 +56,7 @@ std::uint64_t DuckdbSink::incomplete_rows() const { return state_->incomplete_ro
 std::uint64_t DuckdbSink::complete(const FencedRows& rows) {
   return state_->watch([&] { return state_->complete(rows); });
 }
+sinks::SideCopy* DuckdbSink::side_copy() { return state_->side_copy(); }
 void DuckdbSink::maintain() {
   state_->watch([&] { state_->maintain(); });
 }
@@ -64,6 +66,15 @@ std::optional<Position> DuckdbSink::keeps_from() const { return state_->keeps_fr
 sinks::Counters DuckdbSink::counters() const { return state_->counters(); }
 std::vector<sinks::DeadLetter> DuckdbSink::take_dead_letters() { return state_->take_dead_letters(); }
 std::vector<sinks::SinkProblem> DuckdbSink::problems() const { return state_->problems(); }
+
+DuckdbSink::State::State(DuckdbSpec spec)
+    : spec_(std::move(spec)), memory_(spec_.memory_limit), side_(std::make_unique<Side>(*this)) {
+  if (!spec_.history.empty() && spec_.history_safety) safety_.emplace(spec_);
+}
+
+DuckdbSink::State::~State() = default;
+
+sinks::SideCopy* DuckdbSink::State::side_copy() { return side_.get(); }
 
 sinks::SinkState DuckdbSink::State::open() {
   close();
@@ -84,6 +95,7 @@ sinks::SinkState DuckdbSink::State::open() {
   counters_ = tables_on_disk_->read_counters();
   for (auto& table : tables_on_disk_->read_tables(spec_)) adopt(std::move(table));
   if (durable_) pending_ = *durable_;
+  side_->remove_leftovers();
   check_columns();
   check_history(durable_ ? durable_->commit_time : PgTime::now(), durable_ ? durable_->position.commit_end : Lsn());
   if (safety_) safety_->open(*connection_, durable_);
@@ -115,6 +127,7 @@ void DuckdbSink::State::open_database(std::uint64_t memory) {
 
 void DuckdbSink::State::close() {
   if (in_transaction_) roll_back();
+  side_->forget();
   by_oid_.clear();
   tables_.clear();
   tables_on_disk_.reset();
@@ -294,7 +307,8 @@ void DuckdbSink::State::give_up(const SuspectTable& suspect) {
   connection_->run("COMMIT");
   throw RetryError("TR612",
                    fmt::format("table {} is not what it must be ({}); it is held", relation.display_name(), reason),
-                   "the other tables go on; for a new copy move the target away and start again");
+                   fmt::format("the other tables go on; copy this one again: tailrace snapshot {} {}", spec_.pipeline,
+                               relation.display_name()));
 }
 
 Cursor DuckdbSink::State::flush() {
@@ -316,7 +330,8 @@ Cursor DuckdbSink::State::flush() {
 }
 
 void DuckdbSink::State::maintain() {
-  if (!connection_ || in_transaction_) return;
+  // A checkpoint beside writers of another connection is not what the soak has tried.
+  if (!connection_ || in_transaction_ || side_->under_way()) return;
   const auto wal = wal_size(spec_.path);
   const auto now = SteadyClock::now();
   const auto since = now - last_checkpoint_;
@@ -361,8 +376,8 @@ void DuckdbSink::State::restore_memory() {
 }
 
 std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {
-  const auto copy_anew = [this] {
-    return fmt::format("for a new copy move {} away and start again", spec_.path.string());
+  const auto copy_again = [this](const std::string& table) {
+    return fmt::format("copy it again while the stream goes on: tailrace snapshot {} {}", spec_.pipeline, table);
   };
   std::vector<sinks::SinkProblem> problems;
   if (safety_ && !safety_->failure().empty())
@@ -372,13 +387,13 @@ std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {
   for (const auto& [name, table] : tables_) {
     const std::string shown = table->shape.relation->display_name();
     if (table->hold)
-      problems.push_back(
-          {table->hold->code, shown, fmt::format("table {} is held: {}", shown, table->hold->reason), copy_anew()});
+      problems.push_back({table->hold->code, shown, fmt::format("table {} is held: {}", shown, table->hold->reason),
+                          table->hold->code == "TR614" ? "none: it is copied beside the stream" : copy_again(shown)});
     if (!table->incomplete.empty())
       problems.push_back(
           {"TR613", shown,
            fmt::format("{} rows of {} lack a value that was never sent", table->incomplete.size(), shown),
-           "none at first: they are read from the source; if they stay, " + copy_anew()});
+           "none at first: they are read from the source; if they stay, " + copy_again(shown)});
     if (!table->lettered.empty())
       problems.push_back(
           {"TR615", shown, fmt::format("{} rows of {} are dead letters", table->lettered.size(), shown),

@@ -27,6 +27,7 @@ class DuckdbSink : public sinks::Sink {
   std::optional<sinks::IncompleteRows> incomplete() override;
   std::uint64_t incomplete_rows() const override;
   std::uint64_t complete(const FencedRows& rows) override;
+  sinks::SideCopy* side_copy() override;
   void maintain() override;
   void release() override;
   sinks::SetAside set_aside() override;

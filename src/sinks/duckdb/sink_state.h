@@ -26,9 +26,8 @@ namespace tailrace::duckdb {
 /// All that an open DuckdbSink has. The runner's thread, but for `letters_` and watch().
 class DuckdbSink::State {
  public:
-  explicit State(DuckdbSpec spec) : spec_(std::move(spec)), memory_(spec_.memory_limit) {
-    if (!spec_.history.empty() && spec_.history_safety) safety_.emplace(spec_);
-  }
+  explicit State(DuckdbSpec spec);
+  ~State();
 
   sinks::SinkState open();
   void close();
@@ -48,12 +47,14 @@ class DuckdbSink::State {
   std::optional<sinks::IncompleteRows> incomplete();
   std::uint64_t incomplete_rows() const;
   std::uint64_t complete(const FencedRows& read);
+  sinks::SideCopy* side_copy();
   void maintain();
   const sinks::Counters& counters() const { return counters_; }
   std::vector<sinks::DeadLetter> take_dead_letters() { return letters_.take(); }
   std::vector<sinks::SinkProblem> problems() const;
 
  private:
+  class Side;
   using Name = std::pair<std::string, std::string>;
 
   void open_database(std::uint64_t memory);
@@ -85,6 +86,8 @@ class DuckdbSink::State {
   /// What DuckDB calls the file: its name without the ending.
   std::string catalog_name();
   void refuse_foreign(const std::vector<RelationPtr>& tables);
+  /// Throws when the target cannot have a table of that name and columns beside those it has.
+  void refuse_new_names(const RelationPtr& table);
   void create_table(const RelationPtr& relation);
   /// Throws BadConfigError TR608 where the history's name or columns are the source's, too.
   void create_history(Table& table, PgTime since, Lsn from);
@@ -120,6 +123,7 @@ class DuckdbSink::State {
   SteadyClock::time_point last_checkpoint_{};
   SteadyClock::duration checkpoint_took_{};
   LetterBox letters_;
+  std::unique_ptr<Side> side_;
 };
 
 }  // namespace tailrace::duckdb

@@ -12,10 +12,10 @@ std::vector<std::string> column_names(const Relation& relation) {
 }  // namespace
 
 std::unique_ptr<RowAppender> Table::append_to_mirror(Connection& connection) const {
-  const Relation& relation = *shape.relation;
   std::vector<std::string> columns;
-  if (!mirror_in_order) columns = column_names(relation);
-  return std::make_unique<RowAppender>(connection, relation.schema, relation.name, shape.types, columns);
+  if (!mirror_in_order) columns = column_names(*shape.relation);
+  const auto [schema, name] = place();
+  return std::make_unique<RowAppender>(connection, schema, name, shape.types, columns);
 }
 
 std::unique_ptr<RowAppender> Table::append_to_history(Connection& connection) const {

@@ -3,9 +3,11 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "model/position.h"
@@ -47,10 +49,12 @@ struct IncompleteRow {
 struct Table {
   explicit Table(TableShape from) : shape(std::move(from)) {}
 
-  /// "schema"."table", and with `__history` at its end.
-  std::string mirror_name() const {
-    return identifier(shape.relation->schema) + "." + identifier(shape.relation->name);
+  /// Schema and name in the target.
+  std::pair<std::string, std::string> place() const {
+    return stored_as.value_or(std::pair(shape.relation->schema, shape.relation->name));
   }
+  /// "schema"."table", and with `__history` at its end.
+  std::string mirror_name() const { return identifier(place().first) + "." + identifier(place().second); }
   std::string history_name() const {
     return identifier(shape.relation->schema) + "." + identifier(shape.relation->name + "__history");
   }
@@ -67,6 +71,8 @@ struct Table {
   /// leave columns behind, and new ones stand at the end.
   bool mirror_in_order = true;
   bool history_in_order = true;
+  /// Where the rows are, if not under the source's names.
+  std::optional<std::pair<std::string, std::string>> stored_as;
   TableState state = TableState::kCopying;
   Fence fence;
   std::uint64_t copied_rows = 0;

@@ -105,7 +105,7 @@ class PostgresSource::Impl {
   void stream(std::stop_token stop);
   /// The fence of the snapshot that the slot exported; nothing when that is gone.
   std::optional<Fence> slot_fence(Connection& holder, const std::string& snapshot);
-  std::unique_ptr<SnapshotCopy> begin_copy(std::stop_token stop, const std::vector<Oid>& only);
+  std::unique_ptr<SnapshotCopy> begin_copy(std::stop_token stop, const std::vector<sources::TableName>& only);
   Lsn request_current_end();
   const SourceSpec& spec() const { return spec_; }
   SourceStatus status() const { return board_.look(); }
@@ -381,10 +381,11 @@ std::optional<Fence> PostgresSource::Impl::slot_fence(Connection& holder, const 
   }
 }
 
-std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token stop, const std::vector<Oid>& only) {
+std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token stop,
+                                                               const std::vector<sources::TableName>& only) {
   std::unique_ptr<Connection> exporter;
   std::string snapshot_name;
-  {
+  if (only.empty()) {
     const std::lock_guard lock(mutex_);
     exporter = std::move(exporter_);
     snapshot_name = std::move(exported_snapshot_);
@@ -408,7 +409,7 @@ std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token s
   Catalog catalog(*holder);
   std::vector<TableToCopy> tables;
   for (const PublishedTable& table : catalog.published_tables(existing_publications(*holder, spec_), spec_.tables)) {
-    if (!only.empty() && std::ranges::find(only, table.oid) == only.end()) continue;
+    if (!only.empty() && std::ranges::find(only, sources::TableName(table.schema, table.name)) == only.end()) continue;
     tables.push_back({catalog.describe(table), table.estimated_rows, table.pages, table.row_filter, table.kind == 'p'});
   }
   return std::make_unique<SnapshotCopy>(spec_, std::move(holder), std::move(snapshot_name), *fence, std::move(tables));
@@ -447,7 +448,8 @@ PostgresSource::~PostgresSource() = default;
 
 void PostgresSource::prepare(std::stop_token stop) { impl_->prepare(std::move(stop)); }
 void PostgresSource::stream(std::stop_token stop) { impl_->stream(std::move(stop)); }
-std::unique_ptr<sources::Copy> PostgresSource::begin_copy(std::stop_token stop, const std::vector<Oid>& only) {
+std::unique_ptr<sources::Copy> PostgresSource::begin_copy(std::stop_token stop,
+                                                          const std::vector<sources::TableName>& only) {
   return impl_->begin_copy(std::move(stop), only);
 }
 FencedRows PostgresSource::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,

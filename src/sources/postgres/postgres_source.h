@@ -45,7 +45,7 @@ class PostgresSource final : public sources::Source {
   /// The tables that are published and wanted, for copying under one snapshot. The first call after the slot was made
   /// uses the slot's own snapshot; later ones take a new snapshot and wait until it contains every transaction whose
   /// commit record is in the WAL now. `only`: when not empty, just these tables. Throws as prepare() does.
-  std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop, const std::vector<Oid>& only) override;
+  std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop, const std::vector<sources::TableName>& only) override;
 
   FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
                        std::stop_token stop) override;

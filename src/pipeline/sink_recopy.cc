@@ -1,0 +1,191 @@
+// How a sink's runner has tables copied beside the stream (docs/copy-and-fence.md, "A table is copied again").
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/crash_point.h"
+#include "base/log.h"
+#include "pipeline/sink_runner.h"
+
+namespace tailrace::pipeline {
+namespace {
+
+using std::chrono::milliseconds;
+using Json = nlohmann::json;
+
+constexpr milliseconds kLook{50};
+/// What fails now and then mends itself.
+constexpr int kToldFrom = 3;
+
+std::string shown(const sources::TableName& table) { return table.first + "." + table.second; }
+
+}  // namespace
+
+void SinkRunner::load_requests() {
+  const Json saved = Json::parse(catalog_.text("copies/" + setup_.name), nullptr, false);
+  if (!saved.is_array()) return;
+  for (const Json& table : saved) copy_requests_.emplace_back(table.at(0), table.at(1));
+}
+
+void SinkRunner::save_requests() const { catalog_.set_text("copies/" + setup_.name, Json(copy_requests_).dump()); }
+
+void SinkRunner::request_copies(const std::vector<sources::TableName>& tables) {
+  const std::lock_guard lock(mutex_);
+  for (const sources::TableName& table : tables)
+    if (std::ranges::find(copy_requests_, table) == copy_requests_.end()) copy_requests_.push_back(table);
+  save_requests();
+  recopy_problem_.reset();
+  next_recopy_ = {};
+}
+
+void SinkRunner::forget_request(const sources::TableName& table) {
+  const std::lock_guard lock(mutex_);
+  if (std::erase(copy_requests_, table) > 0) save_requests();
+}
+
+bool SinkRunner::recopying() const {
+  const std::lock_guard lock(mutex_);
+  return !recopy_problem_ && (recopy_from_ || !copy_requests_.empty() || !uncopied_.empty());
+}
+
+void SinkRunner::recopy_tables(std::stop_token stop) {
+  if (released_ || unflushed_ || draining()) return;
+  Recopy::Step step = Recopy::Step::kNone;
+  const std::optional<sources::TableName> table = recopy_.table();
+  try {
+    step = recopy_.look();
+  } catch (const RetryError& error) {
+    recopy_failed(error, false);
+  } catch (const ReconnectError& error) {
+    recopy_failed(error, false);
+  } catch (const RefusedError& error) {
+    recopy_failed(error, false);
+  }
+  switch (step) {
+    case Recopy::Step::kNone:
+      if (table) sink_->side_copy()->drop();
+      return begin_recopy();
+    case Recopy::Step::kAtWork: return;
+    case Recopy::Step::kSnapshot: return make_place(*sink_->side_copy());
+    case Recopy::Step::kRead:
+      if (reached().commit_end >= recopy_.copied().fence.end) merge_recopy(*sink_->side_copy(), std::move(stop));
+  }
+}
+
+void SinkRunner::begin_recopy() {
+  sources::TableName table;
+  {
+    const std::lock_guard lock(mutex_);
+    if (copy_requests_.empty() && uncopied_.empty()) return;
+    if (SteadyClock::now() < next_recopy_) return;
+    table = copy_requests_.empty() ? uncopied_.front() : copy_requests_.front();
+  }
+  if (sink_->side_copy() == nullptr) {
+    const BadConfigError error("TR641", fmt::format("{} cannot copy single tables", setup_.name),
+                               "for a new copy of all move the target away and start again");
+    recopy_failed(error, true);
+    return forget_request(table);
+  }
+  const Cursor from = journal_.stat().durable;
+  {
+    const std::lock_guard lock(mutex_);
+    recopy_from_ = from.position;
+  }
+  log::info("copy.again", "{}: {} is copied beside the stream from {} on", setup_.name, shown(table),
+            from.position.str());
+  recopy_.begin(table, from);
+}
+
+void SinkRunner::make_place(sinks::SideCopy& side) {
+  const sources::TableName table = *recopy_.table();
+  const sources::TableToCopy* found = recopy_.found();
+  try {
+    if (found == nullptr) {
+      throw RefusedError("TR641", fmt::format("{} cannot be copied: it is not there, or not published", shown(table)),
+                         "see that the table exists, that the pipeline wants it, and that it is in the publication");
+    }
+    sinks::WriterFactory make_writer = side.begin(found->relation);
+    copies_.forget(found->relation->display_name());
+    recopy_progress_ = &copies_.add(found->relation->display_name(), found->estimated_rows, found->pages);
+    TAILRACE_CRASH_POINT("recopy_placed");
+    recopy_.read(std::move(make_writer), *recopy_progress_);
+  } catch (const RefusedError& error) {
+    refuse_recopy(side, table, error);
+  } catch (const BadConfigError& error) {
+    refuse_recopy(side, table, error);
+  }
+}
+
+void SinkRunner::refuse_recopy(sinks::SideCopy& side, const sources::TableName& table, const Error& error) {
+  drop_recopy();
+  side.drop();
+  recopy_failed(error, true);
+  forget_request(table);
+}
+
+bool SinkRunner::replay_recopy(sinks::SideCopy& side, std::stop_token stop) {
+  Position until;
+  {
+    const std::lock_guard lock(mutex_);
+    until = durable_->position;
+  }
+  const std::unique_ptr<journal::Reader> reader = journal_.reader(recopy_.from());
+  for (Position at = recopy_.from().position; at < until;) {
+    const ChangeBatchPtr batch = reader->next(settings_.batch, stop, kLook);
+    if (stop.stop_requested() || draining()) return false;
+    if (!batch) continue;
+    side.replay(*batch, until);
+    if (batch->ends_transaction()) at = batch->end.position;
+  }
+  return true;
+}
+
+void SinkRunner::merge_recopy(sinks::SideCopy& side, std::stop_token stop) {
+  // The cursor then is past the fence in the target, too.
+  if (pending_) apply(*pending_);
+  const sources::TableName table = *recopy_.table();
+  side.loaded(recopy_.copied());
+  TAILRACE_CRASH_POINT("recopy_loaded");
+  if (!replay_recopy(side, std::move(stop))) return drop_recopy();
+  TAILRACE_CRASH_POINT("recopy_replayed");
+  store_letters();
+  side.merge();
+  TAILRACE_CRASH_POINT("recopy_merged");
+  copies_.finish(*recopy_progress_);
+  log::info("copy.merged", "{}: {} is as the source has it: {} rows", setup_.name, shown(table), recopy_.copied().rows);
+  forget_request(table);
+  drop_recopy();
+  recopy_pause_ = settings_.first_completion;
+  recopy_failures_ = 0;
+  unmaintained_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    recopy_problem_.reset();
+    look_at_sink();
+  }
+  host_.sink_moved();
+}
+
+void SinkRunner::recopy_failed(const Error& error, bool for_good) {
+  log::warn("copy.failed", "{}: {} [{}]", setup_.name, error.what(), error.code());
+  const std::lock_guard lock(mutex_);
+  recopy_from_.reset();
+  next_recopy_ = SteadyClock::now() + recopy_pause_;
+  recopy_pause_ = std::min(recopy_pause_ * 2, settings_.longest_completion);
+  if (!for_good && ++recopy_failures_ < kToldFrom) return;
+  recopy_problem_ = {error.code(), setup_.name, std::string("a table's copy beside the stream failed: ") + error.what(),
+                     error.remedy()};
+  if (!for_good) recopy_problem_->remedy += "; it is tried again";
+}
+
+void SinkRunner::drop_recopy() {
+  recopy_.drop();
+  recopy_progress_ = nullptr;
+  const std::lock_guard lock(mutex_);
+  recopy_from_.reset();
+}
+
+}  // namespace tailrace::pipeline
