@@ -99,6 +99,7 @@ struct PublicationDraft {
 struct SnapshotDraft {
   SnapshotMode mode = SnapshotMode::kInitial;
   int parallel = SourceSpec().copy_readers;
+  int rows_per_second = SourceSpec().copy_rows_per_second;
 };
 struct PostgresDraft {
   std::string url;
@@ -119,7 +120,9 @@ Object<PostgresDraft> postgres_object() {
       .choice<SnapshotMode>("mode", &SnapshotDraft::mode,
                             {{"initial", SnapshotMode::kInitial}, {"never", SnapshotMode::kNever}},
                             "`never`: only what changes from now on.")
-      .integer("parallel", &SnapshotDraft::parallel, 1, 64, "Connections that read at once.");
+      .integer("parallel", &SnapshotDraft::parallel, 1, 64, "Connections that read at once.")
+      .integer("rows_per_second", &SnapshotDraft::rows_per_second, 0, 1'000'000'000,
+               "Reads no more than that, also of tables that are copied again; 0: as fast as it goes.");
   Object<PostgresDraft> source("A PostgreSQL database, read through logical replication.");
   source
       .text("url", &PostgresDraft::url, "URI or keywords, with all of libpq's options.", Need::kRequired,
@@ -190,6 +193,7 @@ pipeline::SourceKind postgres_kind() {
             spec.create_publication = draft.publication.create;
             spec.snapshot = draft.snapshot.mode;
             spec.copy_readers = draft.snapshot.parallel;
+            spec.copy_rows_per_second = draft.snapshot.rows_per_second;
             spec.connect_timeout = draft.connect_timeout;
             spec.silence_limit = draft.silence_limit;
             return setup_of(spec);

@@ -67,9 +67,11 @@ void print(const Json& status) {
   } else {
     for (const Json& table : snapshot["tables"]) {
       if (table["done"].get<bool>()) continue;
-      fmt::print("copying  {} → {}  {:.0f} %  {} rows\n", table["table"].get<std::string>(),
+      const std::string left =
+          table["seconds_left"].is_number() ? "  " + human_seconds(table["seconds_left"].get<double>()) + " left" : "";
+      fmt::print("copying  {} → {}  {:.0f} %  {} rows{}\n", table["table"].get<std::string>(),
                  table["sink"].get<std::string>(), table["percent"].get<double>(),
-                 human_count(table["rows"].get<std::uint64_t>()));
+                 human_count(table["rows"].get<std::uint64_t>()), left);
     }
   }
   fmt::print("{:<16} {:<10} {:<12} {:>10} {:>10} {:>14} {:>6}\n", "SINK", "KIND", "STATE", "LAG", "BEHIND", "APPLIED",

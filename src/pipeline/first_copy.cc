@@ -10,6 +10,9 @@
 namespace tailrace::pipeline {
 namespace {
 
+/// Of less than that no pace is told.
+constexpr double kShortest = 1;
+
 class WriterReceiver final : public sources::RowReceiver {
  public:
   explicit WriterReceiver(std::unique_ptr<sinks::CopyWriter> writer) : writer_(std::move(writer)) {}
@@ -54,10 +57,20 @@ void CopyBoard::forget(const std::string& table) {
   rows_.remove_if([&table](const Row& row) { return row.table == table; });
 }
 
-std::vector<CopyStatus> CopyBoard::look() const {
+void CopyBoard::add_pace(Row& row, CopyStatus& status) {
+  if (row.done || status.rows == 0) return;
+  const auto now = SteadyClock::now();
+  if (!row.began) row.began = now;
+  const double seconds = std::chrono::duration<double>(now - *row.began).count();
+  if (seconds < kShortest || status.fraction <= 0) return;
+  status.rows_per_second = static_cast<double>(status.rows) / seconds;
+  status.seconds_left = seconds * (1 - status.fraction) / status.fraction;
+}
+
+std::vector<CopyStatus> CopyBoard::look() {
   const std::lock_guard lock(mutex_);
   std::vector<CopyStatus> seen;
-  for (const Row& row : rows_) {
+  for (Row& row : rows_) {
     CopyStatus status{.sink = sink_,
                       .table = row.table,
                       .rows = row.progress.rows.load(std::memory_order_relaxed),
@@ -66,6 +79,7 @@ std::vector<CopyStatus> CopyBoard::look() const {
     const auto pages_done = static_cast<double>(row.progress.pages_done.load(std::memory_order_relaxed));
     if (row.pages > 0) status.fraction = std::min(pages_done / static_cast<double>(row.pages), 1.0);
     if (row.done) status.fraction = 1;
+    add_pace(row, status);
     seen.push_back(std::move(status));
   }
   return seen;

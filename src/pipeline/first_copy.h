@@ -3,10 +3,12 @@
 #include <functional>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
 
+#include "base/time.h"
 #include "pipeline/status.h"
 #include "sinks/sink.h"
 #include "sources/source.h"
@@ -26,14 +28,19 @@ class CopyBoard {
   void finish(const sources::CopyProgress& progress);
   /// The table is copied again. REQUIRES: nobody writes its progress.
   void forget(const std::string& table);
-  std::vector<CopyStatus> look() const;
+  std::vector<CopyStatus> look();
 
  private:
+  struct Row;
+  static void add_pace(Row& row, CopyStatus& status);
+
   struct Row {
     std::string table;
     double estimated_rows = 0;
     std::uint64_t pages = 0;
     bool done = false;
+    /// When its first rows were seen, by look().
+    std::optional<SteadyClock::time_point> began;
     sources::CopyProgress progress;
   };
 

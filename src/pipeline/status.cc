@@ -36,6 +36,8 @@ Json snapshot_json(const SnapshotStatus& snapshot) {
                       {"table", table.table},
                       {"rows", table.rows},
                       {"percent", rounded(table.fraction * 100)},
+                      {"rows_per_second", rounded(table.rows_per_second)},
+                      {"seconds_left", table.seconds_left ? Json(rounded(*table.seconds_left)) : Json(nullptr)},
                       {"done", table.done}});
   }
   return {{"tables_total", snapshot.tables_total},

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,9 @@ struct CopyStatus {
   double estimated_rows = 0;
   double fraction = 0;
   bool done = false;
+  /// Rows a second since it began, and what is left at that pace; unknown at the very beginning.
+  double rows_per_second = 0;
+  std::optional<double> seconds_left = {};
 };
 
 struct SnapshotStatus {

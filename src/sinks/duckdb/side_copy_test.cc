@@ -114,25 +114,6 @@ TEST_F(SideCopyTest, AHeldTableWithOtherColumnsIsMadeAnewAndItsHistoryKept) {
   EXPECT_THAT(target.sink().problems(), IsEmpty());
 }
 
-TEST_F(SideCopyTest, ColumnsThatSchemaChangesLeftBehindStay) {
-  target.copy({{t, {{"1", "a", "x"}, {"2", "b", "x"}}}});
-  auto later = std::make_shared<Relation>(*table("items", {{"id", 20, -1, 1}, {"big"}}));
-  later->columns[1].attnum = 3;
-  Batch batch(clock);
-  batch.begin().update(later, {"1", "z"});
-  target.apply(batch);
-  ASSERT_THAT(target.sink().problems(), IsEmpty());
-  load(later, {{"1", "z"}, {"2", "y"}}, 1100);
-  side->merge();
-  EXPECT_THAT(shown("SELECT id, big FROM public.items"), ElementsAre("1|z", "2|y"));
-  EXPECT_THAT(shown("SELECT id, v, big, is_current FROM public.items__history WHERE id = 2"),
-              ElementsAre("2|b|x|false", "2|∅|y|true"));
-  Batch last(clock);
-  last.begin().update(later, {"2", "w"});
-  target.apply(last);
-  EXPECT_THAT(shown("SELECT id, big FROM public.items"), ElementsAre("1|z", "2|w"));
-}
-
 TEST_F(SideCopyTest, ATableThatWasNeverCopiedIsWantedAndThenFollowed) {
   target.copy({{t, {}}});
   const RelationPtr late = table("late", {{"id", 20, -1, 1}, {"v"}}, ReplicaIdentity::kDefault, 20000);

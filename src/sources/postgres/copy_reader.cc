@@ -2,6 +2,8 @@
 
 #include <poll.h>
 
+#include <utility>
+
 #include "base/crash_point.h"
 #include "base/error.h"
 #include "sources/postgres/server_error.h"
@@ -30,8 +32,11 @@ std::string names_hold(const Connection& sql, const Relation& relation) {
 
 }  // namespace
 
-CopyReader::CopyReader(std::unique_ptr<Connection> connection)
-    : connection_(std::move(connection)), channel_(open_channel(*connection_)), buffer_(std::size_t{512} << 10) {}
+CopyReader::CopyReader(std::unique_ptr<Connection> connection, CopyPace& pace)
+    : connection_(std::move(connection)),
+      pace_(pace),
+      channel_(open_channel(*connection_)),
+      buffer_(std::size_t{512} << 10) {}
 
 void CopyReader::begin_table(const RelationPtr& relation) {
   rows_.relation = relation;
@@ -73,7 +78,7 @@ bool CopyReader::read(const CopyChunk& chunk, RowReceiver& receiver, CopyProgres
     const std::size_t got = channel_->read(space.at, space.size);
     buffer_.filled(got);
     while (const auto message = buffer_.next())
-      if (take(*message, receiver, progress)) return true;
+      if (take(*message, receiver, progress, stop)) return true;
     if (stop.stop_requested()) return false;
     if (got > 0) continue;
     pollfd wait{channel_->fd(), POLLIN, 0};
@@ -81,9 +86,10 @@ bool CopyReader::read(const CopyChunk& chunk, RowReceiver& receiver, CopyProgres
   }
 }
 
-bool CopyReader::take(const BackendMessage& message, RowReceiver& receiver, CopyProgress& progress) {
+bool CopyReader::take(const BackendMessage& message, RowReceiver& receiver, CopyProgress& progress,
+                      const std::stop_token& stop) {
   switch (message.type) {
-    case 'd': take_row(message.body, receiver, progress); return false;
+    case 'd': take_row(message.body, receiver, progress, stop); return false;
     case 'D':
       // One boolean column: count 1, length 1, the letter.
       if (message.body.size() != 7 || message.body.back() != 't') table_changed(*rows_.relation, "it was rewritten");
@@ -99,11 +105,11 @@ bool CopyReader::take(const BackendMessage& message, RowReceiver& receiver, Copy
   }
 }
 
-void CopyReader::take_row(ByteView line, RowReceiver& receiver, CopyProgress& progress) {
+void CopyReader::take_row(ByteView line, RowReceiver& receiver, CopyProgress& progress, const std::stop_token& stop) {
   const std::size_t most = decoder_.most_bytes(line.size());
   if (used_ > 0 && used_ + most > kBlockBytes) {
     TAILRACE_CRASH_POINT("copy.mid_table");
-    flush(receiver, progress);
+    flush(receiver, progress, stop);
   }
   if (rows_.tuples.size() < used_ + most) rows_.tuples.resize(std::max(kBlockBytes, used_ + most));
   const char* end = decoder_.decode(line, rows_.tuples.data() + used_);
@@ -111,7 +117,7 @@ void CopyReader::take_row(ByteView line, RowReceiver& receiver, CopyProgress& pr
   ++rows_.count;
 }
 
-void CopyReader::flush(RowReceiver& receiver, CopyProgress& progress) {
+void CopyReader::flush(RowReceiver& receiver, CopyProgress& progress, const std::stop_token& stop) {
   if (rows_.count == 0) return;
   rows_.tuples.resize(used_);
   progress.rows += rows_.count;
@@ -121,8 +127,9 @@ void CopyReader::flush(RowReceiver& receiver, CopyProgress& progress) {
   rows_.relation = std::move(relation);
   // A huge row's room is not kept.
   if (rows_.tuples.capacity() > 4 * kBlockBytes) rows_.tuples = std::string();
-  rows_.count = 0;
+  const std::uint64_t given = std::exchange(rows_.count, 0);
   used_ = 0;
+  pace_.spend(given, stop);
 }
 
 }  // namespace tailrace::postgres

@@ -8,6 +8,7 @@
 #include "model/relation.h"
 #include "sources/postgres/channel.h"
 #include "sources/postgres/connection.h"
+#include "sources/postgres/copy_pace.h"
 #include "sources/postgres/copy_text.h"
 #include "sources/postgres/receive_buffer.h"
 #include "sources/postgres/snapshot_copy.h"
@@ -29,23 +30,25 @@ struct CopyChunk {
 /// throw it is of no more use.
 class CopyReader {
  public:
-  explicit CopyReader(std::unique_ptr<Connection> connection);
+  /// `pace` outlives this.
+  CopyReader(std::unique_ptr<Connection> connection, CopyPace& pace);
 
   /// Reads a chunk and gives its rows to `receiver`, in blocks. False when it was stopped (then of no more use).
   /// Throws RetryError (TR121) when the table is not what the snapshot shows.
   bool read(const CopyChunk& chunk, RowReceiver& receiver, CopyProgress& progress, std::stop_token stop);
-  /// Gives the rows that wait for a full block.
-  void flush(RowReceiver& receiver, CopyProgress& progress);
+  /// Gives the rows that wait for a full block, then waits as the pace wants it.
+  void flush(RowReceiver& receiver, CopyProgress& progress, const std::stop_token& stop);
   /// Begins another table. REQUIRES: flushed.
   void begin_table(const RelationPtr& relation);
 
  private:
   std::string chunk_sql(const CopyChunk& chunk) const;
   /// True when the chunk's last message was taken.
-  bool take(const BackendMessage& message, RowReceiver& receiver, CopyProgress& progress);
-  void take_row(ByteView line, RowReceiver& receiver, CopyProgress& progress);
+  bool take(const BackendMessage& message, RowReceiver& receiver, CopyProgress& progress, const std::stop_token& stop);
+  void take_row(ByteView line, RowReceiver& receiver, CopyProgress& progress, const std::stop_token& stop);
 
   std::unique_ptr<Connection> connection_;
+  CopyPace& pace_;
   std::unique_ptr<Channel> channel_;
   ReceiveBuffer buffer_;
   CopyTextDecoder decoder_{0};

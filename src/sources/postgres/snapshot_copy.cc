@@ -59,7 +59,8 @@ bool read_chunks(CopyReader& reader, ChunkPlan& plan, const RelationPtr& relatio
     if (!reader.read(chunk, receiver, progress, stop)) return false;
     progress.pages_done += plan.chunk_pages();
   }
-  reader.flush(receiver, progress);
+  reader.flush(receiver, progress, stop);
+  if (stop.stop_requested()) return false;
   receiver.finish();
   return true;
 }
@@ -69,6 +70,7 @@ bool read_chunks(CopyReader& reader, ChunkPlan& plan, const RelationPtr& relatio
 SnapshotCopy::SnapshotCopy(SourceSpec spec, std::unique_ptr<Connection> holder, std::string snapshot_name, Fence fence,
                            std::vector<TableToCopy> tables)
     : spec_(std::move(spec)),
+      pace_(static_cast<std::uint64_t>(spec_.copy_rows_per_second)),
       holder_(std::move(holder)),
       snapshot_name_(std::move(snapshot_name)),
       fence_(std::move(fence)),
@@ -97,7 +99,8 @@ void SnapshotCopy::copy(const TableToCopy& table, const std::function<std::uniqu
   const auto work = [&](std::unique_ptr<CopyReader>& reader) {
     try {
       if (!reader)
-        reader = std::make_unique<CopyReader>(Connection::open(spec_, ConnectionKind::kSql, stop_all.get_token()));
+        reader =
+            std::make_unique<CopyReader>(Connection::open(spec_, ConnectionKind::kSql, stop_all.get_token()), pace_);
       const std::unique_ptr<RowReceiver> receiver = make_receiver();
       if (!read_chunks(*reader, plan, table.relation, *receiver, progress, stop_all.get_token())) reader.reset();
     } catch (...) {

@@ -10,6 +10,7 @@
 
 #include "model/relation.h"
 #include "model/snapshot.h"
+#include "sources/postgres/copy_pace.h"
 #include "sources/postgres/spec.h"
 #include "sources/source.h"
 
@@ -49,6 +50,7 @@ class SnapshotCopy final : public sources::Copy {
   std::uint64_t pages_now(const TableToCopy& table);
 
   SourceSpec spec_;
+  CopyPace pace_;
   std::unique_ptr<Connection> holder_;
   std::string snapshot_name_;
   Fence fence_;

@@ -23,8 +23,10 @@ struct SourceSpec {
   /// Off: the publication must exist and is used as it is.
   bool create_publication = true;
   SnapshotMode snapshot = SnapshotMode::kInitial;
-  /// Connections that read the initial copy.
+  /// Connections that read a copy.
   int copy_readers = 2;
+  /// For all of them together; 0: no limit.
+  int copy_rows_per_second = 0;
   std::chrono::seconds connect_timeout{10};
   /// A link on which nothing arrives for so long, though answers were asked for, is given up.
   std::chrono::seconds silence_limit{60};
