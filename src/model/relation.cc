@@ -11,7 +11,9 @@ namespace {
 
 /// The first format knew neither storage nor attributes nor missing values.
 constexpr std::uint8_t kFirstFormat = 1;
-constexpr std::uint8_t kFormat = 2;
+/// The second one had no delimiter.
+constexpr std::uint8_t kSecondFormat = 2;
+constexpr std::uint8_t kFormat = 3;
 
 void encode_type(ByteWriter& out, const ColumnType& type) {
   out.le32(type.declared.value());
@@ -21,6 +23,7 @@ void encode_type(ByteWriter& out, const ColumnType& type) {
   out.u8(static_cast<std::uint8_t>(type.kind));
   out.le32(type.element.value());
   out.u8(static_cast<std::uint8_t>(type.element_kind));
+  out.u8(static_cast<std::uint8_t>(type.delimiter));
   out.sized(type.base_schema);
   out.sized(type.base_name);
   out.sized(type.display);
@@ -33,7 +36,7 @@ TypeKind decode_kind(std::uint8_t value) {
   return static_cast<TypeKind>(value);
 }
 
-ColumnType decode_type(ByteReader& in) {
+ColumnType decode_type(ByteReader& in, std::uint8_t format) {
   ColumnType type;
   type.declared = Oid(in.le32());
   type.typmod = static_cast<std::int32_t>(in.le32());
@@ -42,6 +45,7 @@ ColumnType decode_type(ByteReader& in) {
   type.kind = decode_kind(in.u8());
   type.element = Oid(in.le32());
   type.element_kind = decode_kind(in.u8());
+  if (format > kSecondFormat) type.delimiter = static_cast<char>(in.u8());
   type.base_schema = sized(in);
   type.base_name = sized(in);
   type.display = sized(in);
@@ -76,7 +80,7 @@ RelationPtr decode(ByteReader& in) {
     Column column;
     column.name = sized(in);
     column.attnum = static_cast<std::int16_t>(in.le16());
-    column.type = decode_type(in);
+    column.type = decode_type(in, format);
     column.in_identity = in.u8() != 0;
     column.primary_key_place = static_cast<std::int16_t>(in.le16());
     column.not_null = in.u8() != 0;

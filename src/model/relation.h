@@ -28,6 +28,8 @@ struct ColumnType {
   /// For arrays: the element, domains seen through, and its kind. Invalid oid otherwise.
   Oid element;
   TypeKind element_kind = TypeKind::kBase;
+  /// For arrays: what stands between the elements in the text (pg_type.typdelim): ';' for box, ',' for most.
+  char delimiter = ',';
   /// Schema and name of `base` ("pg_catalog", "numeric"): how extension types, whose oids vary, are recognised.
   std::string base_schema;
   std::string base_name;
@@ -37,6 +39,7 @@ struct ColumnType {
   bool operator==(const ColumnType&) const = default;
 };
 
+/// One column of a Relation. A value.
 struct Column {
   std::string name;
   /// pg_attribute.attnum: a column's identity through renames. 0 where the catalog no longer knew the column.

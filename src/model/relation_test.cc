@@ -21,6 +21,7 @@ Relation orders() {
     column.type.base_name = "text";
     relation.columns.push_back(column);
   }
+  relation.columns[2].type.delimiter = ';';
   relation.columns[0].primary_key_place = 2;
   relation.columns[1].primary_key_place = 1;
   relation.columns[0].in_identity = relation.columns[1].in_identity = true;
@@ -28,6 +29,19 @@ Relation orders() {
 }
 
 TEST(Relation, ReadsBackFromItsDurableForm) { EXPECT_EQ(*decode_relation(encode_relation(orders())), orders()); }
+
+TEST(Relation, ReadsTheFormWithoutDelimiters) {
+  Relation relation = orders();
+  relation.columns.resize(1);
+  std::string bytes = encode_relation(relation);
+  const auto sized = [](const std::string& text) { return 4 + text.size(); };
+  const std::size_t column = 1 + 4 + sized(relation.schema) + sized(relation.name) + 1 + 1 + 2;
+  const std::size_t delimiter = column + sized(relation.columns[0].name) + 2 + 4 * 4 + 1 + 4 + 1;
+  ASSERT_EQ(bytes.at(delimiter), ',');
+  bytes.erase(delimiter, 1);
+  bytes.front() = 1;
+  EXPECT_EQ(*decode_relation(bytes), relation);
+}
 
 TEST(Relation, RefusesDamagedBytes) {
   const std::string bytes = encode_relation(orders());

@@ -147,7 +147,7 @@ bool fits_scalar(const TargetType& type, ByteView text) {
 
 bool fits(const TargetType& type, ByteView text, std::vector<char>& scratch) {
   if (!type.list) return fits_scalar(type, text);
-  ArrayReader array(text);
+  ArrayReader array(text, type.delimiter);
   if (!array.open()) return false;
   ByteView value;
   while (true) {
@@ -225,7 +225,7 @@ bool RowAppender::put(std::size_t column, const Field& field) {
 }
 
 bool RowAppender::put_list(Slot& slot, ByteView text) {
-  ArrayReader array(text);
+  ArrayReader array(text, slot.type.delimiter);
   if (!array.open()) return false;
   const idx_t from = duckdb_list_vector_get_size(slot.vector);
   idx_t at = from;

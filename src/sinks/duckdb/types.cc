@@ -7,7 +7,11 @@
 namespace tailrace::duckdb {
 namespace {
 
-TargetType scalar(Shape shape) { return {false, shape, 0, 0}; }
+TargetType scalar(Shape shape) {
+  TargetType type;
+  type.shape = shape;
+  return type;
+}
 
 /// numeric(p, s): the modifier is 4 + (p << 16 | s), s in 11 signed bits (src/backend/utils/adt/numeric.c).
 std::optional<TargetType> decimal(std::int32_t typmod) {
@@ -102,6 +106,7 @@ TargetType target_type(const ColumnType& type, OnUnrepresentable on_unrepresenta
   if (type.kind == TypeKind::kArray) {
     if (type.element_kind == TypeKind::kBase) out = base_type(type.element, type.base_typmod);
     out.list = true;
+    out.delimiter = type.delimiter;
   } else if (type.kind == TypeKind::kBase) {
     out = base_type(type.base, type.base_typmod);
   }

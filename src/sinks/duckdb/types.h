@@ -41,6 +41,8 @@ struct TargetType {
   /// Decimals only.
   std::uint8_t width = 0;
   std::uint8_t scale = 0;
+  /// Lists only: what stands between the elements in PostgreSQL's text.
+  char delimiter = ',';
 
   bool operator==(const TargetType&) const = default;
   /// As DuckDB's SQL writes it.

@@ -355,16 +355,16 @@ bool ArrayReader::open() {
 
 ArrayReader::Step ArrayReader::next(ByteView& value, std::vector<char>& scratch) {
   const std::size_t end = text_.size() - 1;
-  if (at_ == end) return first_ || text_[at_ - 1] != ',' ? Step::kEnd : Step::kRefused;
+  if (at_ == end) return first_ || text_[at_ - 1] != delimiter_ ? Step::kEnd : Step::kRefused;
   if (!first_) {
-    if (text_[at_] != ',') return Step::kRefused;
+    if (text_[at_] != delimiter_) return Step::kRefused;
     ++at_;
   }
   first_ = false;
   if (at_ == end || text_[at_] == '{') return Step::kRefused;
   if (text_[at_] == '"') return quoted_element(value, scratch);
   const std::size_t from = at_;
-  while (at_ != end && text_[at_] != ',') ++at_;
+  while (at_ != end && text_[at_] != delimiter_) ++at_;
   value = text_.substr(from, at_ - from);
   if (value.empty()) return Step::kRefused;
   return value == "NULL" ? Step::kNull : Step::kValue;

@@ -44,8 +44,7 @@ bool valid_utf8(ByteView text);
 /// Walks the elements of a one-dimensional array literal with lower bound 1.
 class ArrayReader {
  public:
-  /// `delimiter` is ',' for every built-in type except box (';').
-  explicit ArrayReader(ByteView text) : text_(text) {}
+  explicit ArrayReader(ByteView text, char delimiter = ',') : text_(text), delimiter_(delimiter) {}
   /// False when the literal has bounds or more than one dimension, or is malformed.
   bool open();
   enum class Step { kValue, kNull, kEnd, kRefused };
@@ -56,6 +55,7 @@ class ArrayReader {
   Step quoted_element(ByteView& value, std::vector<char>& scratch);
 
   ByteView text_;
+  char delimiter_;
   std::size_t at_ = 0;
   bool first_ = true;
 };

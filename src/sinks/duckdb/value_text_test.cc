@@ -117,8 +117,8 @@ TEST(ValueText, KnowsWellFormedUtf8) {
   EXPECT_FALSE(valid_utf8("cut \xe2\x82"));
 }
 
-std::string elements(ByteView literal) {
-  ArrayReader array(literal);
+std::string elements(ByteView literal, char delimiter = ',') {
+  ArrayReader array(literal, delimiter);
   if (!array.open()) return "refused";
   std::string out;
   std::vector<char> scratch;
@@ -141,6 +141,7 @@ TEST(ValueText, ReadsArrayLiterals) {
   EXPECT_EQ(elements("[0:1]={1,2}"), "refused");
   EXPECT_EQ(elements("{1,}"), "refused");
   EXPECT_EQ(elements("{\"a}"), "refused");
+  EXPECT_EQ(elements("{(1,1),(0,0);NULL;(3,3),(2,2)}", ';'), "<(1,1),(0,0)><null><(3,3),(2,2)>");
 }
 
 }  // namespace

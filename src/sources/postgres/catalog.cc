@@ -97,7 +97,7 @@ const char* kPartitionsSql =
 /// A true array is what its element names as its array type; int2vector and the like are not.
 const char* kTypesSql =
     "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typbasetype, t.typtypmod, "
-    "       CASE WHEN e.typarray = t.oid THEN t.typelem ELSE 0 END "
+    "       CASE WHEN e.typarray = t.oid THEN t.typelem ELSE 0 END, COALESCE(e.typdelim, ',') "
     "FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_type e ON e.oid = t.typelem "
     "WHERE t.oid = ANY($1::oid[])";
 
@@ -212,6 +212,7 @@ void Catalog::load_types(std::vector<Oid> oids) {
       type.base = rows.oid(i, 4);
       type.base_typmod = static_cast<std::int32_t>(rows.number(i, 5));
       type.element = rows.oid(i, 6);
+      type.delimiter = rows.at(i, 7).front();
       next.push_back(type.base);
       next.push_back(type.element);
     }
@@ -234,6 +235,7 @@ void Catalog::resolve_type(ColumnType& type) const {
   type.kind = kind_of(row->kind, row->element.valid());
   if (!row->element.valid()) return;
   type.element = row->element;
+  type.delimiter = row->delimiter;
   const TypeRow* element = &types_.at(type.element);
   while (element->kind == 'd') {
     type.element = element->base;

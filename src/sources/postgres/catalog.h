@@ -50,8 +50,9 @@ class Catalog {
     char kind = 'b';
     Oid base;
     std::int32_t base_typmod = -1;
-    /// Set for true arrays only.
+    /// Both set for true arrays only.
     Oid element;
+    char delimiter = ',';
   };
   struct TableRow {
     bool found = false;

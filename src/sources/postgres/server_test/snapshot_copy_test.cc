@@ -139,8 +139,10 @@ TEST_F(SnapshotCopyTest, defaults_of_role_and_database_change_no_byte) {
 
 TEST_F(SnapshotCopyTest, domains_elements_and_kinds_are_seen_through) {
   make_all_types();
+  run("CREATE TABLE public.boxes (id int PRIMARY KEY, c_boxes box[])");
   make_source(spec());
   const auto copy = source->begin_copy({}, {});
+  EXPECT_EQ(table(*copy, "boxes").relation->columns.back().type.delimiter, ';');
   const Relation& relation = *table(*copy, "source").relation;
   const auto type = [&](const std::string& name) {
     for (const Column& column : relation.columns)
@@ -153,6 +155,7 @@ TEST_F(SnapshotCopyTest, domains_elements_and_kinds_are_seen_through) {
   EXPECT_EQ(type("c_numbers").kind, TypeKind::kArray);
   EXPECT_EQ(type("c_numbers").element.value(), 23u);
   EXPECT_EQ(type("c_moods").element_kind, TypeKind::kEnum);
+  EXPECT_EQ(type("c_moods").delimiter, ',');
   EXPECT_EQ(type("c_mood").kind, TypeKind::kEnum);
   EXPECT_EQ(type("c_pair").kind, TypeKind::kComposite);
   EXPECT_EQ(type("c_range").kind, TypeKind::kRange);
