@@ -86,7 +86,7 @@ ExitCode check_source_uri(const CheckOptions& options, const GlobalOptions& glob
   const pipeline::SourceSetup source = source_for_url({.url = options.subject, .tables = options.tables});
   const sources::SourceCheck report = source.check(false);
   const std::vector<Finding>& findings = report.findings;
-  const bool good = pipeline::passed(findings);
+  const bool good = sources::passed(findings);
   if (globals.json) {
     const nlohmann::json document = {{"passed", good},
                                      {"server_version", report.server_version},
@@ -115,7 +115,7 @@ ExitCode check_file(const CheckOptions& options, const GlobalOptions& globals) {
     all.insert(all.end(), check.findings.begin(), check.findings.end());
     if (globals.json) {
       pipelines.push_back(
-          {{"name", check.name}, {"passed", pipeline::passed(check.findings)}, {"findings", json_of(check.findings)}});
+          {{"name", check.name}, {"passed", sources::passed(check.findings)}, {"findings", json_of(check.findings)}});
     } else if (options.fix_sql) {
       print_fix_sql(check.findings);
     } else {
@@ -123,7 +123,7 @@ ExitCode check_file(const CheckOptions& options, const GlobalOptions& globals) {
       print_text(check.findings);
     }
   }
-  const bool good = pipeline::passed(all);
+  const bool good = sources::passed(all);
   if (globals.json) {
     std::cout << nlohmann::json{{"passed", good}, {"pipelines", pipelines}}.dump() << "\n";
   } else if (!options.fix_sql) {

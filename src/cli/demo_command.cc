@@ -123,6 +123,8 @@ class DemoPipeline {
       pipeline_->run(std::move(stop), [] {});
     } catch (const Error&) {
       failure_ = std::current_exception();
+    } catch (const std::exception& error) {
+      failure_ = std::make_exception_ptr(DefectError(error.what()));
     }
     ended_ = true;
   }

@@ -51,7 +51,6 @@ class Frame {
   int run(int argc, char** argv);
   /// The whole tree of commands, for completion and docs.
   const CLI::App& app() const { return app_; }
-  const GlobalOptions& globals() const { return globals_; }
 
  private:
   void add_global_options();

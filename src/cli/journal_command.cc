@@ -14,6 +14,7 @@
 #include "cli/journal_lines.h"
 #include "cli/terminal.h"
 #include "journal/inspect.h"
+#include "pipeline/state_directory.h"
 
 namespace tailrace::cli {
 namespace {
@@ -43,11 +44,11 @@ fs::path find_journal(const std::string& where, const GlobalOptions& globals) {
   if (!globals.state.empty()) candidates.emplace_back(globals.state);
   if (!where.empty()) {
     candidates.emplace_back(where);
-    candidates.push_back(fs::path("tailrace-data") / where);
+    candidates.push_back(pipeline::default_state_root() / where);
   }
   if (candidates.empty()) {
     std::error_code code;
-    for (fs::directory_iterator it("tailrace-data", code), end; !code && it != end; it.increment(code))
+    for (fs::directory_iterator it(pipeline::default_state_root(), code), end; !code && it != end; it.increment(code))
       candidates.push_back(it->path());
     if (candidates.size() > 1)
       throw BadConfigError("TR406", "there are several pipelines here", "name one: tailrace journal ls NAME");

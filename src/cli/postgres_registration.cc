@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -138,21 +136,6 @@ Object<PostgresDraft> postgres_object() {
   return source;
 }
 
-/// What the look has found, with a first line on the server itself.
-sources::SourceCheck source_check(const postgres::PreflightReport& report) {
-  sources::SourceCheck check{
-      .server_version = report.server_version, .database = report.database, .tables = {}, .findings = {}};
-  if (!report.server_version.empty())
-    check.findings.push_back({"", postgres::Severity::kNote, "source",
-                              fmt::format("PostgreSQL {}, database {}, {} table{}", report.server_version,
-                                          report.database, report.tables.size(), report.tables.size() == 1 ? "" : "s"),
-                              ""});
-  check.findings.insert(check.findings.end(), report.findings.begin(), report.findings.end());
-  for (const postgres::SelectedTable& table : report.tables)
-    check.tables.push_back({.name = {table.schema, table.name}, .has_identity = table.has_identity});
-  return check;
-}
-
 pipeline::SourceSetup setup_of(const SourceSpec& spec) {
   return {.kind = "postgres",
           .display = postgres::without_secrets(spec.conninfo),
@@ -161,7 +144,7 @@ pipeline::SourceSetup setup_of(const SourceSpec& spec) {
           .make = [spec](pipeline::FactStore& facts, TransactionLog& log) -> std::unique_ptr<sources::Source> {
             return std::make_unique<RememberingSource>(spec, facts, log);
           },
-          .check = [spec](bool slot_is_ours) { return source_check(postgres::check_source(spec, slot_is_ours)); },
+          .check = [spec](bool slot_is_ours) { return postgres::check_source(spec, slot_is_ours); },
           .wanted = [patterns = TablePatterns(spec.tables)](
                         std::string_view schema, std::string_view table) { return patterns.match(schema, table); },
           .drop = [spec](bool slot, bool publication) { postgres::drop_at_source(spec, slot, publication); }};

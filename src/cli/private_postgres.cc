@@ -99,7 +99,8 @@ PrivatePostgres::PrivatePostgres(const fs::path& directory) : directory_(directo
   if (!account_.empty()) {
     const passwd* entry = getpwnam(account_.c_str());
     if (chown(directory_.c_str(), entry->pw_uid, entry->pw_gid) != 0)
-      throw RefusedError("TR180", "cannot give the demo's directory to " + account_, "choose another --dir");
+      throw RefusedError("TR180", "cannot give the demo's directory to " + account_,
+                         "set TMPDIR to a directory of a file system that knows owners");
   }
   make_cluster();
   start();

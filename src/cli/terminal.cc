@@ -30,7 +30,6 @@ const char* escape_of(Colour colour) {
     case Colour::kYellow: return "\033[33m";
     case Colour::kRed: return "\033[31m";
     case Colour::kBold: return "\033[1m";
-    case Colour::kDim: return "\033[2m";
   }
   return "";
 }

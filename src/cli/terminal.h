@@ -11,7 +11,7 @@ namespace tailrace::cli {
 /// Whether colours are allowed at all (flag); NO_COLOR, TERM=dumb and a stream that is no terminal switch them off too.
 void set_color(bool allowed);
 
-enum class Colour { kGreen, kYellow, kRed, kBold, kDim };
+enum class Colour { kGreen, kYellow, kRed, kBold };
 
 /// `text` in that colour if `fd` (1 or 2) is a terminal that wants colours, else as it is.
 std::string painted(std::string_view text, Colour colour, int fd);
@@ -29,7 +29,7 @@ std::string error_text(const Error& error, int fd);
 std::string human_seconds(double seconds);
 /// "18 MB", "1.2 GB": powers of 1000, as disks are sold.
 std::string human_bytes(std::uint64_t bytes);
-/// "8.1M", "612k", "14,203".
+/// "14,203"; from ten million on "12.3M".
 std::string human_count(std::uint64_t count);
 
 }  // namespace tailrace::cli

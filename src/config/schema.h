@@ -61,6 +61,7 @@ struct FieldDoc {
   bool named_below = false;
 };
 
+/// How a map of the configuration is declared.
 struct ObjectDoc {
   std::string doc;
   std::vector<FieldDoc> fields;

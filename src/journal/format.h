@@ -28,6 +28,7 @@ inline constexpr std::size_t kStreamBlock = 1 << 20;
 inline constexpr std::uint64_t kMinSegment = 2ULL << 20;
 inline constexpr std::uint64_t kMaxSegment = 2ULL << 30;
 
+/// What a frame holds.
 enum class FrameType : std::uint8_t {
   kSegment = 1,
   kData = 2,
@@ -72,6 +73,7 @@ struct UnitRecord {
 };
 static_assert(sizeof(UnitRecord) == 64);
 
+/// The file of an adopted transaction: follows the UnitRecord in ADOPT.
 struct AdoptRecord {
   std::uint64_t stream_bytes = 0;
   std::uint32_t file_number = 0;

@@ -46,6 +46,7 @@ std::uint32_t crc_seed(std::uint64_t salt);
 /// CRC of a frame whose header (but for the CRC itself) is given.
 std::uint32_t frame_crc(std::uint32_t seed, std::uint64_t offset, const FrameHeader& header, ByteView payload);
 
+/// What bytes are that may begin with a frame.
 enum class FrameCheck {
   kValid,
   /// It may be valid, but the bytes end before it does.

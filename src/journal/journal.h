@@ -14,6 +14,7 @@ namespace tailrace::journal {
 
 class Files;
 
+/// How a journal is opened. A value.
 struct Options {
   /// Segments and adopted files; made when missing.
   std::filesystem::path directory;
@@ -42,6 +43,7 @@ struct Options {
   Files* files = nullptr;
 };
 
+/// One look at a journal. A value.
 struct JournalStat {
   std::uint64_t segments = 0;
   /// Disk space: preallocated segments, adopted files and spills.

@@ -37,7 +37,7 @@ class LocalJournal final : public Journal {
   }
   Position commit(const CommitRecord& record) override;
 
-  std::unique_ptr<Spill> open_spill(Xid top_xid) override { return spills_.open(top_xid); }
+  std::unique_ptr<Spill> open_spill(Xid) override { return spills_.open(); }
   Position adopt(Spill& spill, const CommitRecord& record, const RelationResolver& resolver) override;
 
   Position message(Lsn end, ByteView message) override;

@@ -78,6 +78,8 @@ class Giant {
   virtual void fill(BatchBuilder& batch, const BatchLimits& limits) = 0;
 };
 
+/// The reader of a journal on disk: frames to units, units to batches. A unit that was read and does not fit any more
+/// begins the next batch. Owned as Reader is; `store`, `tail` and `chunks` outlive it.
 class LogReader final : public Reader {
  public:
   LogReader(const Store& store, Tail& tail, ChunkPool& chunks, const Cursor& from, Place start);

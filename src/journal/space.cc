@@ -12,7 +12,7 @@ void Space::take(std::uint64_t bytes) {
         "TR403",
         fmt::format("the journal is full: {} of {} bytes are in use, {} more are needed", used_.load(), max_, bytes),
         "reading from PostgreSQL stands still until the slowest sink moves on; see `tailrace status`, or "
-        "raise journal.max_size");
+        "raise log.journal.max_size");
   }
   used_ += bytes;
 }

@@ -25,7 +25,7 @@ constexpr std::uint64_t kFileStep = 32ULL << 20;
 SpillStore::SpillStore(Setting setting, ChunkPool& chunks, Space& space)
     : setting_(std::move(setting)), chunks_(chunks), space_(space) {}
 
-std::unique_ptr<StoredSpill> SpillStore::open(Xid top_xid) { return std::make_unique<StoredSpill>(*this, top_xid); }
+std::unique_ptr<StoredSpill> SpillStore::open() { return std::make_unique<StoredSpill>(*this); }
 
 void SpillStore::make_room(std::uint64_t bytes) {
   while (memory_ + bytes > setting_.memory) {
@@ -35,7 +35,7 @@ void SpillStore::make_room(std::uint64_t bytes) {
   }
 }
 
-StoredSpill::StoredSpill(SpillStore& store, Xid top_xid) : store_(store), top_xid_(top_xid), next_block_(kFirstBlock) {
+StoredSpill::StoredSpill(SpillStore& store) : store_(store), next_block_(kFirstBlock) {
   store_.open_.push_back(this);
   ++store_.count_;
 }

@@ -32,7 +32,7 @@ class SpillStore {
   };
   SpillStore(Setting setting, ChunkPool& chunks, Space& space);
 
-  std::unique_ptr<StoredSpill> open(Xid top_xid);
+  std::unique_ptr<StoredSpill> open();
   std::uint64_t count() const { return count_; }
   std::uint64_t disk_bytes() const { return disk_bytes_; }
   std::uint64_t memory_bytes() const { return memory_; }
@@ -55,7 +55,7 @@ class SpillStore {
 /// One transaction in progress. A call that throws RetryError has changed nothing and may be repeated.
 class StoredSpill final : public Spill {
  public:
-  StoredSpill(SpillStore& store, Xid top_xid);
+  explicit StoredSpill(SpillStore& store);
   ~StoredSpill() override;
   StoredSpill(const StoredSpill&) = delete;
   StoredSpill& operator=(const StoredSpill&) = delete;
@@ -64,7 +64,6 @@ class StoredSpill final : public Spill {
   void abort(Xid sub_xid) override { aborted_.insert(sub_xid.value()); }
   std::uint64_t bytes() const override { return stream_bytes_; }
 
-  Xid top_xid() const { return top_xid_; }
   bool in_file() const { return file_ != nullptr; }
 
   struct Counts {
@@ -107,7 +106,6 @@ class StoredSpill final : public Spill {
   RecordStream stream();
 
   SpillStore& store_;
-  const Xid top_xid_;
   std::unordered_set<std::uint32_t> aborted_;
   std::vector<RelationMessage> relations_;
   Counts totals_;

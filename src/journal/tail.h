@@ -15,6 +15,7 @@
 
 namespace tailrace::journal {
 
+/// What is known of a segment without reading it.
 struct SegmentInfo {
   SegmentRecord record;
   /// Where its frames end; of the last segment, what of it is durable.

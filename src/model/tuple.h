@@ -10,6 +10,7 @@ namespace tailrace {
 /// becomes null.
 enum class FieldKind : char { kNull = 'n', kUnchanged = 'u', kText = 't', kBinary = 'b' };
 
+/// One column's place in a tuple. A view.
 struct Field {
   FieldKind kind = FieldKind::kNull;
   /// The value's bytes for kText and kBinary; empty otherwise.

@@ -16,6 +16,7 @@
 /// All functions are pure; results are views into the message.
 namespace tailrace::pgoutput {
 
+/// The first byte of a message.
 enum class MessageType : char {
   kBegin = 'B',
   kCommit = 'C',
@@ -37,6 +38,8 @@ enum class MessageType : char {
   kRollbackPrepared = 'r',
   kStreamPrepare = 'p',
 };
+
+// Each parser gives its message's fields; what they mean the documentation tells.
 
 struct Begin {
   /// The commit record's LSN (not the end LSN).
@@ -129,7 +132,7 @@ struct Truncate {
   std::vector<Oid> relations;
 };
 
-/// `message` is a whole message with its type byte and without any sub-xid (see strip_sub_xid).
+/// `message` is a whole message with its type byte and without any sub-xid (see take_sub_xid).
 MessageType type_of(ByteView message);
 Begin parse_begin(ByteView message);
 Commit parse_commit(ByteView message);
@@ -150,6 +153,7 @@ Truncate parse_truncate(ByteView message);
 /// How many ordinals the change message takes: 1 for I, U, D, M, the number of relations for T.
 std::uint64_t ordinals_of(ByteView message);
 
+/// What take_sub_xid() makes of a message.
 struct SubMessage {
   Xid sub_xid;
   /// As outside of a stream, without the xid.

@@ -121,10 +121,6 @@ void check_sink(const SinkSetup& sink, const TargetToCheck& target, bool running
 
 }  // namespace
 
-bool passed(const std::vector<Finding>& findings) {
-  return std::ranges::none_of(findings, [](const Finding& finding) { return finding.severity == Severity::kError; });
-}
-
 PipelineCheck check_pipeline(const PipelineSpec& spec) {
   PipelineCheck check{.name = spec.name, .findings = {}};
   std::vector<Finding> state;

@@ -15,9 +15,6 @@ struct PipelineCheck {
   std::vector<sources::Finding> findings;
 };
 
-/// No finding is an error.
-bool passed(const std::vector<sources::Finding>& findings);
-
 /// Looks at the source, the state directory with its disk, and every target. Makes nothing and changes nothing; what
 /// cannot be reached is a finding, never a throw.
 PipelineCheck check_pipeline(const PipelineSpec& spec);

@@ -25,8 +25,7 @@ class LineChannel {
 
   explicit LineChannel(int socket, std::size_t longest = kLongestLine) : socket_(socket), longest_(longest) {}
 
-  /// The next line without its end. Nothing when the other side is gone, sends a line longer than
-  /// `longest`, or a stop
+  /// The next line without its end. Nothing when the other side is gone, sends a line longer than `longest`, or a stop
   /// was requested.
   std::optional<std::string> read(std::stop_token stop);
   /// The next `size` bytes. Nothing when the other side is gone or a stop was requested.

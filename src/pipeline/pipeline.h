@@ -22,6 +22,7 @@
 
 namespace tailrace::pipeline {
 
+/// How a pipeline is run; tests make the times short.
 struct RunOptions {
   /// End once everything committed at the start is durable in every sink (in the log, where there is no sink).
   bool until_caught_up = false;

@@ -46,7 +46,6 @@ struct SinkRoom {
   std::string source_id;
   /// What the sink and its libraries may use, in bytes.
   std::uint64_t memory = 0;
-  unsigned threads = 2;
   /// The pipeline was seen to have a cursor in this target.
   bool known = false;
   /// Changes of other tables are counted as filtered. Null = all are wanted.

@@ -17,7 +17,7 @@ struct SinkStatus {
   std::string name;
   std::string kind;
   std::string display;
-  /// "opening", "copying", "streaming", "idle", "released", "lent", "retrying", "failed", "stopped".
+  /// "opening", "copying", "streaming", "released", "lent", "retrying", "failed", "stopped".
   std::string state = {};
   /// Everything up to here is durable and visible in the target, as far as it concerns it.
   Lsn durable_lsn = {};
@@ -32,6 +32,7 @@ struct SinkStatus {
   std::uint64_t batches = 0;
 };
 
+/// How far the copy of one table into one sink is.
 struct CopyStatus {
   std::string sink;
   std::string table;
@@ -45,6 +46,7 @@ struct CopyStatus {
   std::optional<double> seconds_left = {};
 };
 
+/// All tables that are copied, or were since the start.
 struct SnapshotStatus {
   std::uint64_t tables_total = 0;
   std::uint64_t tables_done = 0;
@@ -53,6 +55,7 @@ struct SnapshotStatus {
   std::vector<CopyStatus> tables;
 };
 
+/// What a user should know of, and what mends it.
 struct Problem {
   std::string code;
   std::string what;
@@ -62,7 +65,7 @@ struct Problem {
 /// One look at a pipeline. A value.
 struct PipelineStatus {
   std::string name;
-  /// "snapshotting", "streaming", "paused", "failed", "stopped".
+  /// "snapshotting", "streaming", "failed", "stopped".
   std::string state;
   sources::SourceStatus source;
   double source_lag_seconds = 0;

@@ -81,8 +81,8 @@ struct SinkState {
 class CopyWriter {
  public:
   virtual ~CopyWriter() = default;
-  /// Rows as pgoutput tuples, one after the other, in `rows.tuples`. Throws BadDataError never: what the target cannot
-  /// hold becomes a dead letter of the sink.
+  /// Rows as pgoutput tuples, one after the other, in `rows.tuples`. What the target cannot hold becomes a dead letter
+  /// of the sink, never an error.
   virtual void append(const CopiedRows& rows) = 0;
   /// All rows given so far are in the target, though not yet counted as copied.
   virtual void finish() = 0;
@@ -133,13 +133,13 @@ class Sink {
   /// Prepares the copy of these tables: creates them, or empties what an earlier copy left, finished or not.
   virtual void begin_copy(const std::vector<RelationPtr>& tables) = 0;
   virtual std::unique_ptr<CopyWriter> open_copy(const RelationPtr& table) = 0;
-  /// The table's rows are complete as of `copied.snapshot`; durable on return, with the rows visible.
+  /// The table's rows are complete as of `copied.fence`; durable on return, with the rows visible.
   virtual void finish_copy(const CopiedTable& copied) = 0;
   /// All tables are copied: from here on `start` is the cursor, durable on return.
   virtual void finish_copies(const Cursor& start) = 0;
 
   /// Applies a batch, or a marked part of a giant transaction; not yet durable. Changes of transactions that a table's
-  /// copy already holds (CopiedTable::contains) are skipped here.
+  /// copy already holds (CopiedTable::fence) are skipped here.
   virtual void apply(const ChangeBatch& batch) = 0;
   /// Makes all applied batches durable and visible, together with the cursor. Only where the last batch ended a
   /// transaction. Gives the durable cursor.

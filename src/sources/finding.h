@@ -21,6 +21,9 @@ struct Finding {
   std::string remedy;
 };
 
+/// No finding is an error.
+bool passed(const std::vector<Finding>& findings);
+
 /// Schema and name.
 using TableName = std::pair<std::string, std::string>;
 

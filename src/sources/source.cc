@@ -1,6 +1,14 @@
 #include "sources/source.h"
 
+#include <algorithm>
+
+#include "sources/finding.h"
+
 namespace tailrace::sources {
+
+bool passed(const std::vector<Finding>& findings) {
+  return std::ranges::none_of(findings, [](const Finding& finding) { return finding.severity == Severity::kError; });
+}
 
 const char* name_of(SourceState state) {
   switch (state) {

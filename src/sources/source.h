@@ -17,6 +17,7 @@
 
 namespace tailrace::sources {
 
+/// What a source is doing.
 enum class SourceState : std::uint8_t {
   kIdle,
   kConnecting,
@@ -33,6 +34,7 @@ enum class SourceState : std::uint8_t {
 /// "streaming", "log_full" …: for status and metrics.
 const char* name_of(SourceState state);
 
+/// What is wrong at the source for now, and what mends it.
 struct SourceProblem {
   std::string code;
   std::string what;

@@ -149,6 +149,35 @@ def test_an_unknown_key_in_a_pipeline(tailrace: Tailrace, cluster: Cluster):
     assert_refused(answer, Exit.REQUEST, "tabels", "tables", "shop.yaml:5")
 
 
+@pytest.mark.parametrize("arguments, word", [
+    (["drop", "shop"], "--yes"),
+    (["init", "URL", "-o", "there.yaml"], "--force"),
+    (["wait", "shop", "--timeout", "soon"], "30s"),
+    (["query", "shop", "DELETE FROM public.t"], "would change"),
+    (["query", "shop", "SELECT 1; SELECT 2"], "more than one"),
+    (["query", "shop", "SELECT 1", "--as-of", "yesterday"], "as-of"),
+    (["query", "shop", "SELECT 1", "--format", "xml"], "format"),
+    (["query", "shop", "SELECT 1", "--output", "no/such/place"], "no/such/place"),
+    (["lend", "shop", "--", "/no/such/program"], "/no/such/program"),
+    (["completion", "tcsh"], "bash"),
+    (["docs", "nothing"], "docs"),
+    (["journal", "cat", "shop", "--from", "here"], "position"),
+], ids=lambda value: "_".join(value[:1]) if isinstance(value, list) else "")
+def test_requests_that_make_no_sense(tailrace: Tailrace, cluster: Cluster, table: str, arguments: list[str], word: str):
+    answer = mirror(tailrace, cluster.url(table))
+    assert answer.code == Exit.DONE, str(answer)
+    (tailrace.directory / "there.yaml").write_text("kept")
+    given = [cluster.url(table) if argument == "URL" else argument for argument in arguments]
+    assert_refused(tailrace.command(given[0], "--state", tailrace.state, *given[1:]), Exit.REQUEST, word)
+    assert (tailrace.directory / "there.yaml").read_text() == "kept"
+    assert tailrace.command("query", "shop", "SELECT v FROM t", "--format", "csv", "--state", tailrace.state).out == "v\nx\n"
+
+
+def test_waiting_for_a_pipeline_that_does_not_run(tailrace: Tailrace, cluster: Cluster, table: str):
+    assert mirror(tailrace, cluster.url(table)).code == Exit.DONE
+    assert_refused(tailrace.command("wait", "shop", "--state", tailrace.state), Exit.UNREACHABLE, "not running")
+
+
 def test_an_unknown_flag(tailrace: Tailrace):
     assert_refused(tailrace.command("mirror", "postgresql://x/y", "t.duckdb", "--histroy"), Exit.REQUEST, "histroy")
 

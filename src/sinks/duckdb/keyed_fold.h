@@ -62,7 +62,6 @@ class KeyedFold {
 
   bool only_inserts() const { return slots_.empty() && truncated_by_ == nullptr; }
   bool empty() const { return only_inserts() && unseen_.empty(); }
-  bool touched(ByteView key) const { return find(key, hash_bytes(key)) != kNone; }
   /// The first change that cannot follow on those before it: a row inserted that is there, or changed that is not, or
   /// that was another when all of it is told.
   const Change* contradiction() const { return contradiction_; }

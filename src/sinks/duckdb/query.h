@@ -21,6 +21,7 @@ struct AsOf {
   std::optional<Lsn> lsn;
 };
 
+/// One question. A value.
 struct QueryRequest {
   std::string sql;
   QueryFormat format = QueryFormat::kTable;

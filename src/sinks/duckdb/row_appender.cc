@@ -271,11 +271,6 @@ void RowAppender::set_int64(std::size_t column, std::int64_t value) {
   store(slots_[column].data, row_, value);
 }
 
-void RowAppender::set_blob(std::size_t column, ByteView value) {
-  mark_valid(slots_[column]);
-  store_string(slots_[column].data, row_, value);
-}
-
 void RowAppender::end_row() {
   if (++row_ == capacity_) take_in();
 }
@@ -296,13 +291,6 @@ void RowAppender::flush() {
   take_in();
   if (pending_rows_ == 0) return;
   check(duckdb_appender_flush(appender_));
-  pending_rows_ = 0;
-  pending_bytes_ = 0;
-}
-
-void RowAppender::abandon() {
-  duckdb_appender_clear(appender_);
-  renew();
   pending_rows_ = 0;
   pending_bytes_ = 0;
 }

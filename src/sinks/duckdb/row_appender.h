@@ -32,15 +32,12 @@ class RowAppender {
   void set_bool(std::size_t column, bool value);
   /// BIGINT, UBIGINT and (as microseconds since 1970) TIMESTAMPTZ columns.
   void set_int64(std::size_t column, std::int64_t value);
-  void set_blob(std::size_t column, ByteView value);
   /// The current row is complete; without this call the next values overwrite it.
   void end_row();
   /// Copies all complete rows to DuckDB's side: the bytes given to put() may go.
   void take_in();
   /// Hands all complete rows to the table.
   void flush();
-  /// Forgets all rows that were not flushed. For the way out of an error.
-  void abandon();
 
  private:
   struct Slot {

@@ -41,6 +41,15 @@ std::string of(const Table& table) {
                      literal(table.shape.relation->name));
 }
 
+SnapshotXids snapshot_of(const std::string& text, const Table& table, const DuckdbSpec& spec) {
+  if (const auto snapshot = SnapshotXids::parse(text)) return *snapshot;
+  throw sinks::DamagedTarget(
+      "TR605",
+      fmt::format("{}: what tailrace.tables says of the copy of {} cannot be read", spec.path.string(),
+                  table.shape.relation->display_name()),
+      "move the file away and let Tailrace copy the tables again");
+}
+
 }  // namespace
 
 void StateTables::open(const DuckdbSpec& spec) {
@@ -97,7 +106,7 @@ std::vector<std::unique_ptr<Table>> StateTables::read_tables(const DuckdbSpec& s
     shape.intermediate = spec.history_intermediate;
     auto table = std::make_unique<Table>(std::move(shape));
     table->state = state_of(row[1].second);
-    if (row[2].first) table->fence.snapshot = SnapshotXids::parse(row[2].second).value_or(SnapshotXids());
+    if (row[2].first) table->fence.snapshot = snapshot_of(row[2].second, *table, spec);
     table->fence.end = Lsn(number(row[3].second));
     table->copied_rows = number(row[4].second);
     for (const TextRow& key : connection_.rows("SELECT key FROM tailrace.letters WHERE " + of(*table)))

@@ -10,6 +10,7 @@
 /// cannot hold the value, or that the text is not of the type.
 namespace tailrace::duckdb {
 
+/// An interval as both databases keep it.
 struct IntervalValue {
   std::int32_t months = 0;
   std::int32_t days = 0;

@@ -107,7 +107,6 @@ class PostgresSource::Impl {
   std::optional<Fence> slot_fence(Connection& holder, const std::string& snapshot);
   std::unique_ptr<SnapshotCopy> begin_copy(std::stop_token stop, const std::vector<sources::TableName>& only);
   Lsn request_current_end();
-  const SourceSpec& spec() const { return spec_; }
   SourceStatus status() const { return board_.look(); }
   FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys, std::stop_token stop);
 
@@ -458,6 +457,5 @@ FencedRows PostgresSource::read_keys(const RelationPtr& relation, const std::vec
 }
 SourceStatus PostgresSource::status() const { return impl_->status(); }
 Lsn PostgresSource::request_current_end() { return impl_->request_current_end(); }
-const SourceSpec& PostgresSource::spec() const { return impl_->spec(); }
 
 }  // namespace tailrace::postgres

@@ -55,8 +55,6 @@ class PostgresSource final : public sources::Source {
   /// the stream soon passes it. Where the role may not write, the position alone: keepalives then pass it.
   Lsn request_current_end() override;
 
-  const SourceSpec& spec() const;
-
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;

@@ -1,6 +1,6 @@
 #include "sources/postgres/preflight.h"
 
-#include <algorithm>
+#include <fmt/format.h>
 
 #include "base/error.h"
 #include "sources/postgres/preflight_rules.h"
@@ -13,7 +13,15 @@ Finding finding_of(const Error& error, std::string title) {
   return {error.code(), Severity::kError, std::move(title), error.what(), error.remedy()};
 }
 
-void check_replication(const SourceSpec& spec, Connection& sql, PreflightReport& report) {
+Finding server_note(const sources::SourceCheck& report) {
+  const std::size_t tables = report.tables.size();
+  return {"", Severity::kNote, "source",
+          fmt::format("PostgreSQL {}, database {}, {} table{}", report.server_version, report.database, tables,
+                      tables == 1 ? "" : "s"),
+          ""};
+}
+
+void check_replication(const SourceSpec& spec, Connection& sql, sources::SourceCheck& report) {
   try {
     const auto replication = Connection::open(spec, ConnectionKind::kReplication);
     identify_server(*replication, sql);
@@ -24,12 +32,8 @@ void check_replication(const SourceSpec& spec, Connection& sql, PreflightReport&
 
 }  // namespace
 
-bool PreflightReport::passed() const {
-  return std::ranges::none_of(findings, [](const Finding& finding) { return finding.severity == Severity::kError; });
-}
-
-PreflightReport check_source(const SourceSpec& spec, bool slot_is_ours) {
-  PreflightReport report;
+sources::SourceCheck check_source(const SourceSpec& spec, bool slot_is_ours) {
+  sources::SourceCheck report;
   try {
     const auto sql = Connection::open(spec, ConnectionKind::kSql);
     report.server_version = sql->server_version_text();
@@ -37,13 +41,13 @@ PreflightReport check_source(const SourceSpec& spec, bool slot_is_ours) {
     check_replication(spec, *sql, report);
     const std::vector<Candidate> tables = find_candidates(*sql, spec.tables);
     for (const Candidate& table : tables)
-      report.tables.push_back(
-          {table.oid, table.schema, table.name, table.estimated_rows, table.bytes, table.has_identity});
+      report.tables.push_back({.name = {table.schema, table.name}, .has_identity = table.has_identity});
     const std::vector<Finding> found = examine(*sql, spec, tables, slot_is_ours);
     report.findings.insert(report.findings.end(), found.begin(), found.end());
   } catch (const Error& error) {
     report.findings.push_back(finding_of(error, "connection"));
   }
+  if (!report.server_version.empty()) report.findings.insert(report.findings.begin(), server_note(report));
   return report;
 }
 

@@ -12,7 +12,7 @@ namespace {
 /// Partitions stand for themselves (publish_via_partition_root is off), so their parents, which hold no rows, are left
 /// out.
 const char* kCandidatesSql =
-    "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relreplident, "
+    "SELECT c.oid, n.nspname, c.relname, "
     "       CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false "
     "            WHEN 'i' THEN EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident) "
     "            ELSE EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate "
@@ -21,8 +21,7 @@ const char* kCandidatesSql =
     "       has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT'), "
     "       pg_has_role(c.relowner, 'USAGE'), "
     "       c.relrowsecurity AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) "
-    "         AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE')), "
-    "       GREATEST(c.reltuples, 0)::float8, pg_table_size(c.oid) "
+    "         AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE')) "
     "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
     "WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT LIKE 'pg\\_%' "
     "  AND n.nspname <> 'information_schema' "
@@ -59,15 +58,11 @@ std::vector<Candidate> find_candidates(Connection& sql, const std::vector<std::s
     table.oid = rows.oid(i, 0);
     table.schema = rows.at(i, 1);
     table.name = rows.at(i, 2);
-    table.kind = rows.at(i, 3).front();
-    table.identity = rows.at(i, 4).front();
-    table.has_identity = rows.flag(i, 5);
-    table.deferrable_key = rows.flag(i, 6);
-    table.may_select = rows.flag(i, 7);
-    table.may_publish = rows.flag(i, 8);
-    table.row_security = rows.flag(i, 9);
-    table.estimated_rows = std::strtod(std::string(rows.at(i, 10)).c_str(), nullptr);
-    table.bytes = rows.unsigned_number(i, 11);
+    table.has_identity = rows.flag(i, 3);
+    table.deferrable_key = rows.flag(i, 4);
+    table.may_select = rows.flag(i, 5);
+    table.may_publish = rows.flag(i, 6);
+    table.row_security = rows.flag(i, 7);
     out.push_back(std::move(table));
   }
   return out;

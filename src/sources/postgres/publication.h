@@ -14,17 +14,12 @@ struct Candidate {
   Oid oid;
   std::string schema;
   std::string name;
-  char kind = 'r';
-  /// As pg_class.relreplident.
-  char identity = 'd';
   /// A replica identity by which updates and deletes can be published.
   bool has_identity = false;
   bool deferrable_key = false;
   bool may_select = false;
   bool may_publish = false;
   bool row_security = false;
-  double estimated_rows = 0;
-  std::uint64_t bytes = 0;
 };
 
 /// All tables of the database that the patterns want, in order of schema and name.

@@ -49,10 +49,7 @@ class RecordingLog : public TransactionLog {
     return add(std::exchange(open_, {}));
   }
 
-  std::unique_ptr<Spill> open_spill(Xid) override {
-    ++spills_opened_;
-    return std::make_unique<MemorySpill>();
-  }
+  std::unique_ptr<Spill> open_spill(Xid) override { return std::make_unique<MemorySpill>(); }
   Position adopt(Spill& spill, const CommitRecord& record, const RelationResolver& resolver) override {
     Unit unit;
     unit.record = record;
@@ -112,7 +109,6 @@ class RecordingLog : public TransactionLog {
     return units_.size();
   }
   int syncs() const { return syncs_; }
-  int spills_opened() const { return spills_opened_; }
   /// The next so many appends and progress records throw RetryError.
   void be_full(int times) { full_for_ = times; }
   /// While held nothing becomes durable: sync() throws RetryError.
@@ -120,8 +116,6 @@ class RecordingLog : public TransactionLog {
     const std::lock_guard lock(mutex_);
     held_ = held;
   }
-  /// Changes what the log remembers of a commit, as if another history had been followed.
-  void falsify(std::size_t unit, Xid xid) { units_[unit].record.xid = xid; }
 
  private:
   struct MemorySpill : Spill {
@@ -160,7 +154,6 @@ class RecordingLog : public TransactionLog {
   Lsn durable_;
   std::uint64_t unsynced_ = 0;
   int syncs_ = 0;
-  int spills_opened_ = 0;
   int full_for_ = 0;
   bool held_ = false;
 };

@@ -63,5 +63,10 @@ TEST(ServerErrorTest, what_tls_refuses_is_told_from_what_the_network_breaks) {
   EXPECT_EQ(code_of_connecting(at + "FATAL:  28000: connection requires a valid client certificate\n"), "TR103");
 }
 
+TEST(ServerErrorTest, a_pooler_that_refuses_replication_is_named) {
+  EXPECT_EQ(code_of_connecting("connection to server failed: FATAL:  08P01: unsupported startup parameter: replication\n"),
+            "TR110");
+}
+
 }  // namespace
 }  // namespace tailrace::postgres

@@ -17,6 +17,7 @@
 
 namespace tailrace::postgres {
 
+/// How one connection streams. A value.
 struct SessionOptions {
   /// The whole START_REPLICATION command.
   std::string start_command;

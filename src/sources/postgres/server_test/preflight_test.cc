@@ -41,7 +41,7 @@ class PreflightTest : public testing::Test {
     spec.conninfo = PrivateCluster::instance().conninfo("preflight", user);
     return spec;
   }
-  static std::vector<std::string> codes(const PreflightReport& report, Severity severity = Severity::kError) {
+  static std::vector<std::string> codes(const sources::SourceCheck& report, Severity severity = Severity::kError) {
     std::vector<std::string> out;
     for (const Finding& finding : report.findings)
       if (finding.severity == severity) out.push_back(finding.code);
@@ -50,13 +50,16 @@ class PreflightTest : public testing::Test {
   static bool has(const std::vector<std::string>& list, const std::string& code) {
     return std::ranges::find(list, code) != list.end();
   }
-  static const Finding& finding(const PreflightReport& report, const std::string& code) {
+  static const Finding& finding(const sources::SourceCheck& report, const std::string& code) {
     return *std::ranges::find_if(report.findings, [&](const Finding& found) { return found.code == code; });
   }
   /// Code and exit code of what preparing a source with `spec` throws.
   static std::pair<std::string, ExitCode> refusal(const SourceSpec& spec) {
     FactsInMemory memory;
     RecordingLog log;
+    return refusal(spec, memory, log);
+  }
+  static std::pair<std::string, ExitCode> refusal(const SourceSpec& spec, FactsInMemory& memory, RecordingLog& log) {
     PostgresSource source(spec, memory, log);
     try {
       source.prepare({});
@@ -75,8 +78,8 @@ class PreflightTest : public testing::Test {
 using Refusal = std::pair<std::string, ExitCode>;
 
 TEST_F(PreflightTest, a_good_database_passes_and_nothing_is_created_in_it) {
-  const PreflightReport report = check_source(spec());
-  EXPECT_TRUE(report.passed());
+  const sources::SourceCheck report = check_source(spec());
+  EXPECT_TRUE(sources::passed(report.findings));
   ASSERT_EQ(report.tables.size(), 1u);
   EXPECT_TRUE(report.tables[0].has_identity);
   EXPECT_EQ(report.database, "preflight");
@@ -100,7 +103,7 @@ TEST_F(PreflightTest, usual_mistakes_of_the_address_have_their_own_code) {
 }
 
 TEST_F(PreflightTest, a_role_without_rights_is_told_what_it_lacks) {
-  const PreflightReport report = check_source(spec("weak"));
+  const sources::SourceCheck report = check_source(spec("weak"));
   EXPECT_TRUE(has(codes(report), "TR105"));
   EXPECT_TRUE(has(codes(report), "TR106"));
   EXPECT_TRUE(has(codes(report), "TR119"));
@@ -112,7 +115,7 @@ TEST_F(PreflightTest, a_role_without_rights_is_told_what_it_lacks) {
 TEST_F(PreflightTest, the_remedies_for_missing_rights_do_mend_them) {
   run("ALTER ROLE weak REPLICATION; GRANT CREATE ON DATABASE preflight TO weak; GRANT CREATE ON SCHEMA public TO weak; "
       "ALTER TABLE public.good OWNER TO weak");
-  EXPECT_TRUE(check_source(spec("weak")).passed());
+  EXPECT_TRUE(sources::passed(check_source(spec("weak")).findings));
   EXPECT_EQ(refusal(spec("weak")).first, "");
 }
 
@@ -131,8 +134,8 @@ TEST_F(PreflightTest, tables_without_identity_are_followed_without_harming_the_a
       "CREATE TABLE public.whole (v text); ALTER TABLE public.whole REPLICA IDENTITY FULL; "
       "INSERT INTO public.keyless VALUES ('a'); INSERT INTO public.late VALUES (1); INSERT INTO public.whole VALUES "
       "('w')");
-  const PreflightReport report = check_source(spec());
-  EXPECT_TRUE(report.passed());
+  const sources::SourceCheck report = check_source(spec());
+  EXPECT_TRUE(sources::passed(report.findings));
   EXPECT_TRUE(has(codes(report, Severity::kWarning), "TR122"));
   EXPECT_TRUE(has(codes(report, Severity::kWarning), "TR123"));
   EXPECT_EQ(refusal(spec()).first, "");
@@ -145,7 +148,7 @@ TEST_F(PreflightTest, row_security_that_would_hide_rows_is_refused) {
   run("ALTER ROLE weak REPLICATION; GRANT CREATE ON DATABASE preflight TO weak; ALTER TABLE public.good OWNER TO weak; "
       "ALTER TABLE public.good ENABLE ROW LEVEL SECURITY; ALTER TABLE public.good FORCE ROW LEVEL SECURITY");
   EXPECT_TRUE(has(codes(check_source(spec("weak"))), "TR124"));
-  EXPECT_TRUE(check_source(spec()).passed());
+  EXPECT_TRUE(sources::passed(check_source(spec()).findings));
 }
 
 TEST_F(PreflightTest, names_that_differ_only_in_case_are_refused) {
@@ -155,7 +158,7 @@ TEST_F(PreflightTest, names_that_differ_only_in_case_are_refused) {
   EXPECT_EQ(refusal(spec()).first, "TR125");
   SourceSpec one = spec();
   one.tables = {"!public.Good"};
-  EXPECT_TRUE(check_source(one).passed());
+  EXPECT_TRUE(sources::passed(check_source(one).findings));
 }
 
 TEST_F(PreflightTest, a_slot_that_is_not_ours_is_left_alone) {
@@ -163,6 +166,48 @@ TEST_F(PreflightTest, a_slot_that_is_not_ours_is_left_alone) {
   EXPECT_TRUE(has(codes(check_source(spec())), "TR111"));
   EXPECT_EQ(refusal(spec()).first, "TR111");
   EXPECT_EQ(run("SELECT FROM pg_replication_slots WHERE slot_name = 'tailrace_preflight'").size(), 1u);
+}
+
+TEST_F(PreflightTest, slots_that_are_all_taken_are_named) {
+  run("SELECT pg_create_physical_replication_slot('taken_' || n) FROM generate_series(1 + (SELECT count(*) FROM "
+      "pg_replication_slots), current_setting('max_replication_slots')::int) n");
+  const sources::SourceCheck report = check_source(spec());
+  run("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name LIKE 'taken%'");
+  EXPECT_EQ(codes(report), std::vector<std::string>{"TR108"});
+  EXPECT_NE(finding(report, "TR108").remedy.find("ALTER SYSTEM SET max_replication_slots"), std::string::npos);
+}
+
+TEST_F(PreflightTest, walsenders_that_are_all_taken_are_named) {
+  std::vector<std::unique_ptr<Connection>> taken;
+  const auto take_all = [&] {
+    while (true) taken.push_back(Connection::open(spec(), ConnectionKind::kReplication));
+  };
+  EXPECT_THROW(take_all(), RetryError);
+  EXPECT_EQ(codes(check_source(spec())), std::vector<std::string>{"TR109"});
+}
+
+TEST_F(PreflightTest, another_server_or_database_than_the_one_that_was_followed_is_refused) {
+  FactsInMemory memory;
+  RecordingLog log;
+  PostgresSource(spec(), memory, log).prepare({});
+  const SourceFacts followed = *memory.facts;
+  memory.facts->system_identifier += 1;
+  EXPECT_EQ(refusal(spec(), memory, log), Refusal("TR116", ExitCode::kUnreachable));
+  memory.facts = followed;
+  memory.facts->database = Oid(followed.database.value() + 1);
+  EXPECT_EQ(refusal(spec(), memory, log), Refusal("TR116", ExitCode::kUnreachable));
+  memory.facts = followed;
+  EXPECT_EQ(refusal(spec(), memory, log).first, "");
+}
+
+TEST_F(PreflightTest, a_slot_that_became_another_ones_is_refused) {
+  FactsInMemory memory;
+  RecordingLog log;
+  PostgresSource(spec(), memory, log).prepare({});
+  run("SELECT pg_drop_replication_slot('tailrace_preflight')");
+  EXPECT_EQ(refusal(spec(), memory, log).first, "TR115");
+  run("SELECT pg_create_logical_replication_slot('tailrace_preflight', 'test_decoding')");
+  EXPECT_EQ(refusal(spec(), memory, log).first, "TR113");
 }
 
 TEST_F(PreflightTest, an_interrupted_start_leaves_nothing_in_the_way_of_the_next) {

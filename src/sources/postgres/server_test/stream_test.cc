@@ -88,6 +88,18 @@ class StreamTest : public testing::Test {
   std::unique_ptr<Connection> sql;
 };
 
+TEST_F(StreamTest, the_highest_protocol_of_the_server_is_spoken) {
+  Streaming streaming(spec());
+  streaming.prepare();
+  streaming.start();
+  ASSERT_TRUE(eventually([&] { return streaming.source->status().state == SourceState::kStreaming; }));
+  // The server refuses a version that it does not know.
+  const int major = sql->server_version() / 10000;
+  const int expected = major >= 16 ? 4 : major == 15 ? 3 : major == 14 ? 2 : 1;
+  EXPECT_EQ(streaming.memory.facts->protocol, expected);
+  EXPECT_EQ(streaming.memory.facts->streaming, expected >= 2);
+}
+
 TEST_F(StreamTest, committed_transactions_arrive_whole_and_in_commit_order) {
   Streaming streaming(spec());
   streaming.prepare();
