@@ -25,7 +25,8 @@ ALLOWED = {
     "transforms": BELOW_SINKS,
     "sources": BELOW_SINKS,
     "sinks": BELOW_SINKS,
-    "pipeline": BELOW_SINKS | {"journal", "transforms", "sources", "sinks"},
+    "parity": {"base", "model", "journal", "sources", "sinks"},
+    "pipeline": BELOW_SINKS | {"journal", "transforms", "sources", "sinks", "parity"},
     "server": BELOW_SINKS | {"journal", "transforms", "sources", "sinks", "pipeline"},
     "cli": BELOW_SINKS | {"journal", "transforms", "sources", "sinks", "pipeline", "server"},
 }

@@ -20,6 +20,7 @@ void add_run_command(Frame& frame);
 void add_schema_command(Frame& frame);
 void add_snapshot_command(Frame& frame);
 void add_status_command(Frame& frame);
+void add_verify_command(Frame& frame);
 void add_version_command(Frame& frame);
 void add_wait_command(Frame& frame);
 

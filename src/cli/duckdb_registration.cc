@@ -5,6 +5,7 @@
 #include "cli/registrations.h"
 #include "config/schema.h"
 #include "sinks/duckdb/backup.h"
+#include "sinks/duckdb/duckdb_comparison.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/query.h"
 #include "sinks/duckdb/safety_files.h"
@@ -132,6 +133,7 @@ pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given
   };
   setup.query = [path = spec.path](const pipeline::QueryRequest& request, const pipeline::QueryOutput& output,
                                    std::stop_token stop) { query_duckdb(path, request, output, std::move(stop)); };
+  setup.compare = [spec] { return duckdb::compare_duckdb(spec); };
   setup.make = [spec](const pipeline::SinkRoom& room) -> std::unique_ptr<sinks::Sink> {
     DuckdbSpec made = spec;
     made.pipeline = room.pipeline;

@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   tailrace::cli::add_wait_command(frame);
   tailrace::cli::add_query_command(frame);
   tailrace::cli::add_backup_commands(frame);
+  tailrace::cli::add_verify_command(frame);
   tailrace::cli::add_lend_command(frame);
   tailrace::cli::add_snapshot_command(frame);
   tailrace::cli::add_drop_command(frame);

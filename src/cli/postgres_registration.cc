@@ -5,6 +5,7 @@
 #include "base/table_patterns.h"
 #include "cli/registrations.h"
 #include "config/schema.h"
+#include "sources/postgres/postgres_comparison.h"
 #include "sources/postgres/postgres_source.h"
 #include "sources/postgres/preflight.h"
 #include "sources/postgres/removal.h"
@@ -145,6 +146,9 @@ pipeline::SourceSetup setup_of(const SourceSpec& spec) {
             return std::make_unique<RememberingSource>(spec, facts, log);
           },
           .check = [spec](bool slot_is_ours) { return postgres::check_source(spec, slot_is_ours); },
+          .compare = [spec](std::stop_token stop) -> std::unique_ptr<sources::Comparison> {
+            return std::make_unique<postgres::PostgresComparison>(spec, std::move(stop));
+          },
           .wanted = [patterns = TablePatterns(spec.tables)](
                         std::string_view schema, std::string_view table) { return patterns.match(schema, table); },
           .drop = [spec](bool slot, bool publication) { postgres::drop_at_source(spec, slot, publication); }};

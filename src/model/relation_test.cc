@@ -35,11 +35,11 @@ TEST(Relation, ReadsTheFormWithoutDelimiters) {
   relation.columns.resize(1);
   std::string bytes = encode_relation(relation);
   const auto sized = [](const std::string& text) { return 4 + text.size(); };
-  const std::size_t column = 1 + 4 + sized(relation.schema) + sized(relation.name) + 1 + 1 + 2;
+  const std::size_t column = 1 + 4 + sized(relation.schema) + sized(relation.name) + 1 + 1 + 2 + 8 + 2;
   const std::size_t delimiter = column + sized(relation.columns[0].name) + 2 + 4 * 4 + 1 + 4 + 1;
   ASSERT_EQ(bytes.at(delimiter), ',');
   bytes.erase(delimiter, 1);
-  bytes.front() = 1;
+  bytes.front() = 2;
   EXPECT_EQ(*decode_relation(bytes), relation);
 }
 

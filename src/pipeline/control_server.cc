@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "pipeline/control_protocol.h"
 #include "pipeline/control_socket.h"
+#include "pipeline/verification.h"
 
 namespace tailrace::pipeline {
 namespace {
@@ -47,6 +48,24 @@ Json moment_of(const PipelineStatus& status, const std::string& sink) {
   }
   return Json::object();
 }
+
+/// Watches, as long as it lives, whether anybody still waits for an answer that may take long without a word.
+class Attention {
+ public:
+  Attention(LineChannel& channel, const std::stop_token& stop)
+      : on_stop_(stop, [this] { unwanted_.request_stop(); }), watcher_([this, &channel](std::stop_token done) {
+          while (!done.stop_requested() && !unwanted_.stop_requested())
+            if (channel.hung_up(milliseconds(100))) unwanted_.request_stop();
+        }) {}
+
+  /// Requested once nobody does.
+  std::stop_token unwanted() const { return unwanted_.get_token(); }
+
+ private:
+  std::stop_source unwanted_;
+  std::stop_callback<std::function<void()>> on_stop_;
+  std::jthread watcher_;
+};
 
 }  // namespace
 
@@ -123,6 +142,8 @@ void ControlServer::answer(Client& client, const Json& request, std::stop_token 
     channel.write(done_line({{"lsn", reached.str()}}));
   } else if (what == "query") {
     answer_query(client, request, stop);
+  } else if (what == "verify") {
+    answer_verify(client, request, stop);
   } else if (what == "lend") {
     answer_lend(client, request, stop);
   } else if (what == "snapshot") {
@@ -143,14 +164,7 @@ void ControlServer::answer_query(Client& client, const Json& request, std::stop_
   query.as_of = text_of(request, "as_of");
   query.format = parse_format(text_of(request, "format"));
   const SinkSetup& sink = pipeline_.queryable(text_of(request, "sink"));
-  // A query may think for long without a word: whoever asked may be gone meanwhile.
-  std::stop_source unwanted;
-  const std::stop_callback on_stop(stop, [&unwanted] { unwanted.request_stop(); });
-  const std::jthread watcher([&channel, &unwanted](std::stop_token done) {
-    while (!done.stop_requested() && !unwanted.stop_requested()) {
-      if (channel.hung_up(milliseconds(100))) unwanted.request_stop();
-    }
-  });
+  const Attention attention(channel, stop);
   // Taken before the target is looked at, which therefore is at least as far.
   const Json moment = moment_of(pipeline_.status(), sink.name);
   std::string waiting;
@@ -164,9 +178,25 @@ void ControlServer::answer_query(Client& client, const Json& request, std::stop_
     waiting += piece;
     if (waiting.size() >= kPiece) send();
   };
-  sink.query(query, take, unwanted.get_token());
+  sink.query(query, take, attention.unwanted());
   send();
   channel.write(done_line(moment));
+}
+
+void ControlServer::answer_verify(Client& client, const Json& request, std::stop_token stop) {
+  LineChannel channel(client.socket.get());
+  parity::VerifyOptions options;
+  options.tables = request.value("tables", std::vector<std::string>());
+  options.rows_per_second = request.value("rows_per_second", std::uint64_t{0});
+  options.repair = request.value("repair", false);
+  const Attention attention(channel, stop);
+  const auto tell = [&channel](const parity::TableReport& report) {
+    const std::string text = to_json(report).dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (!(channel.write(piece_line(text.size())) && channel.write_bytes(text)))
+      throw RetryError("TR519", "the asking command is gone", "ask again");
+  };
+  const Verification found = verify(pipeline_, text_of(request, "sink"), options, tell, attention.unwanted());
+  channel.write(done_line({{"sink", found.sink}, {"fence", found.fence.str()}}));
 }
 
 void ControlServer::answer_lend(Client& client, const Json& request, std::stop_token stop) {

@@ -19,7 +19,8 @@ namespace tailrace::pipeline {
 /// connect. Owned by whoever owns the pipeline, and gone before it. One thread accepts, one serves each client.
 ///
 /// Requests: {"do":"status"} · {"do":"wait","lsn":…,"sink":…,"timeout_ms":…} · {"do":"query","sql":…,"sink":…,
-/// "as_of":…,"format":…} · {"do":"lend","sink":…,"timeout_ms":…} (until the connection ends) · {"do":"stop"}.
+/// "as_of":…,"format":…} · {"do":"lend","sink":…,"timeout_ms":…} (until the connection ends) · {"do":"verify","sink":…,
+/// "tables":[…],"rows_per_second":…,"repair":…} (a piece is a table's report) · {"do":"stop"}.
 class ControlServer {
  public:
   /// Throws BadConfigError TR512 when the socket cannot be made. `on_stop` is called for {"do":"stop"}.
@@ -40,6 +41,7 @@ class ControlServer {
   void serve(Client& client, std::stop_token stop);
   void answer(Client& client, const nlohmann::json& request, std::stop_token stop);
   void answer_query(Client& client, const nlohmann::json& request, std::stop_token stop);
+  void answer_verify(Client& client, const nlohmann::json& request, std::stop_token stop);
   void answer_lend(Client& client, const nlohmann::json& request, std::stop_token stop);
 
   Pipeline& pipeline_;

@@ -389,6 +389,10 @@ const SinkSetup& Pipeline::lend(const std::string& sink, milliseconds timeout) {
   return setup;
 }
 
+std::uint64_t Pipeline::mend(const std::string& sink, Mending mending, milliseconds timeout) {
+  return runner(sink).mend(std::move(mending), timeout);
+}
+
 void Pipeline::give_back(const std::string& sink) { runner(sink).give_back(); }
 
 PipelineStatus Pipeline::status() const {

@@ -64,6 +64,13 @@ class Pipeline final : private RunnerHost {
   const SinkSetup& lend(const std::string& sink, std::chrono::milliseconds timeout);
   void give_back(const std::string& sink);
 
+  /// See SinkRunner::mend.
+  std::uint64_t mend(const std::string& sink, Mending mending, std::chrono::milliseconds timeout);
+  /// The source's end now, after a nudge that makes the stream soon pass it.
+  Lsn request_source_end() { return source_->request_current_end(); }
+  /// For looking at it; what belongs to the source thread is not to be called.
+  journal::Journal& log() { return *journal_; }
+  Catalog& catalog() { return *catalog_; }
   /// The only sink that answers SQL, or the one named. Throws BadConfigError TR513.
   const SinkSetup& queryable(const std::string& sink) const;
 

@@ -237,6 +237,7 @@ void SinkRunner::stream(std::stop_token stop) {
     }
     complete_rows();
     recopy_tables(stop);
+    mend_rows();
     const std::lock_guard lock(mutex_);
     if (drain_until_ && SteadyClock::now() >= *drain_until_) {
       log::warn("sink.drain", "{}: not everything could be applied in time; the log keeps it", setup_.name);
@@ -334,36 +335,6 @@ void SinkRunner::release(State state) {
   released_ = true;
   log::info("sink.released", "{}: {} is free for others", setup_.name, setup_.display);
   publish(state);
-}
-
-void SinkRunner::serve_lend(std::stop_token stop) {
-  if (!released_ && pending_) apply(*pending_);
-  release(State::kLent);
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, stop, [this] { return !lend_wanted_ || drain_until_.has_value(); });
-}
-
-void SinkRunner::lend(milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  if (lend_wanted_) {
-    throw RetryError("TR691", fmt::format("{} is lent already", setup_.name), "wait until it is given back");
-  }
-  lend_wanted_ = true;
-  const bool free = changed_.wait_for(lock, timeout, [this] {
-    return state_ == State::kLent || state_ == State::kFailed || state_ == State::kStopped;
-  });
-  if (free && state_ == State::kLent) return;
-  lend_wanted_ = false;
-  changed_.notify_all();
-  if (free) throw RetryError("TR691", fmt::format("{} is not running", setup_.name), "look at `tailrace status`");
-  throw TimeoutError("TR220", fmt::format("{} could not be freed in time (it is {})", setup_.name, name_of(state_)),
-                     "try again when the copy or the large transaction is done");
-}
-
-void SinkRunner::give_back() {
-  const std::lock_guard lock(mutex_);
-  lend_wanted_ = false;
-  changed_.notify_all();
 }
 
 void SinkRunner::record(bool even_if_recent) {

@@ -60,6 +60,13 @@ class RunnerHost {
   virtual void sink_moved() = 0;
 };
 
+/// Rows of one table that are to be put right.
+struct Mending {
+  RelationPtr relation;
+  /// What they must be at a place of the log; called on the runner's thread.
+  std::function<std::vector<sinks::ExpectedRow>(const Position& at)> rows_at;
+};
+
 /// Takes one sink through the log on a thread of its own: opens it, copies what it has not, then applies batch after
 /// batch; retries what asks for it, stops at what does not. Owned by the pipeline.
 class SinkRunner {
@@ -99,6 +106,9 @@ class SinkRunner {
   /// or not open, TimeoutError when the runner does not come to it in time.
   void lend(std::chrono::milliseconds timeout);
   void give_back();
+  /// Has the sink put rows right at its place between two batches, durable on return. Gives how many were wrong. Throws
+  /// TimeoutError TR221 when the runner does not come to it in time, and what asking for the rows throws.
+  std::uint64_t mend(Mending mending, std::chrono::milliseconds timeout);
 
  private:
   enum class State { kOpening, kCopying, kStreaming, kIdle, kReleased, kLent, kRetrying, kFailed, kStopped };
@@ -143,6 +153,8 @@ class SinkRunner {
   void forget_request(const sources::TableName& table);
   void load_requests();
   void save_requests() const;
+  /// Does what mend() waits for.
+  void mend_rows();
   void release(State state);
   void serve_lend(std::stop_token stop);
   void back_off(const Error& error, std::stop_token stop);
@@ -221,6 +233,10 @@ class SinkRunner {
   /// The log is kept from here on for the copy under way.
   std::optional<Position> recopy_from_;
   std::optional<sinks::SinkProblem> recopy_problem_;
+  /// What is to be mended, and what came of it.
+  std::optional<Mending> mending_;
+  std::optional<std::uint64_t> mended_;
+  std::exception_ptr mending_failure_;
   bool lend_wanted_ = false;
   std::optional<SteadyClock::time_point> drain_until_;
 

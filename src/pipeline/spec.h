@@ -12,7 +12,9 @@
 
 #include "model/transaction_log.h"
 #include "pipeline/fact_store.h"
+#include "sinks/comparison.h"
 #include "sinks/sink.h"
+#include "sources/comparison.h"
 #include "sources/finding.h"
 #include "sources/source.h"
 
@@ -32,6 +34,8 @@ struct SourceSetup {
   /// Looks whether the source can be followed; makes nothing. Null = nothing to tell. `slot_is_ours`: the state knows
   /// the slot, so that its existence is no obstacle.
   std::function<sources::SourceCheck(bool slot_is_ours)> check = {};
+  /// The source's side of a comparison, from any thread; `stop` ends what it is doing. Null = it cannot be compared.
+  std::function<std::unique_ptr<sources::Comparison>(std::stop_token stop)> compare = {};
   /// Whether the configuration wants a table; its changes may arrive all the same, where somebody else made the
   /// publication. Null = all. Any thread.
   TableRule wanted = {};
@@ -104,6 +108,8 @@ struct SinkSetup {
   /// Puts such a file in the place of the target. Nobody may use it. Throws RefusedError when the log, which begins at
   /// `log_begins`, does not reach back to it. There where back_up is.
   std::function<Restored(const TargetToCheck& target, const std::filesystem::path& from, Lsn log_begins)> restore = {};
+  /// The target's side of a comparison, from any thread of this process, beside the sink. Null = it cannot be compared.
+  std::function<std::unique_ptr<sinks::Comparison>()> compare = {};
   /// Removes the target with its data. Nobody may hold it.
   std::function<void()> remove = {};
 };

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "model/change_batch.h"
 #include "model/snapshot.h"
+#include "sinks/comparison.h"
 #include "sinks/damaged_target.h"
 
 namespace tailrace::sinks {
@@ -159,6 +160,14 @@ class Sink {
 
   /// Null where tables cannot be copied beside the stream.
   virtual SideCopy* side_copy() { return nullptr; }
+
+  /// Puts right the rows of keys that were found wrong. REQUIRES: `rows` is what they must be at the cursor, and no
+  /// transaction is half applied. Durable with the next flush(). Gives how many were wrong.
+  virtual std::uint64_t mend(const Relation& relation, const std::vector<ExpectedRow>& rows) {
+    static_cast<void>(relation);
+    static_cast<void>(rows);
+    return 0;
+  }
 
   /// Work that is kept out of the commit path (checkpoints). Called by the runner when nothing waits, or at the
   /// latest every few seconds.

@@ -57,6 +57,9 @@ std::uint64_t DuckdbSink::complete(const FencedRows& rows) {
   return state_->watch([&] { return state_->complete(rows); });
 }
 sinks::SideCopy* DuckdbSink::side_copy() { return state_->side_copy(); }
+std::uint64_t DuckdbSink::mend(const Relation& relation, const std::vector<sinks::ExpectedRow>& rows) {
+  return state_->watch([&] { return state_->mend(relation, rows); });
+}
 void DuckdbSink::maintain() {
   state_->watch([&] { state_->maintain(); });
 }

@@ -48,6 +48,7 @@ class DuckdbSink::State {
   std::uint64_t incomplete_rows() const;
   std::uint64_t complete(const FencedRows& read);
   sinks::SideCopy* side_copy();
+  std::uint64_t mend(const Relation& relation, const std::vector<sinks::ExpectedRow>& rows);
   void maintain();
   const sinks::Counters& counters() const { return counters_; }
   std::vector<sinks::DeadLetter> take_dead_letters() { return letters_.take(); }
@@ -76,6 +77,9 @@ class DuckdbSink::State {
   /// RetryError.
   [[noreturn]] void give_up(const SuspectTable& suspect);
   std::uint64_t put_completed(Table& table, const FencedRows& read);
+  /// Both make right what differs from temp.tailrace_expected.
+  std::uint64_t put_mirror_right(const Table& table);
+  void put_history_right(const Table& table);
   /// Null for a table that the pipeline does not want.
   Table* table_for(const Relation& relation, const Position& at);
   /// A table that was copied and is not wanted any more misses changes from here on.

@@ -24,22 +24,6 @@ Fence take_fence(Connection& sql) {
   return {*snapshot, rows.lsn(0, 1), taken_at};
 }
 
-/// Ids of the transactions, and of their sub-transactions, that have not ended. Each holds a lock on its id from before
-/// it writes anything until after it has become visible, prepared ones too. (A snapshot does not tell them all: those
-/// from its xmax on may or may not exist.) Other databases' transactions change nothing here.
-std::vector<Xid> running_transactions(Connection& sql) {
-  const Rows rows = sql.query(
-      "SELECT l.transactionid FROM pg_locks l WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND "
-      "l.granted AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = l.pid AND a.datname <> "
-      "current_database()) AND NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = l.transactionid AND "
-      "p.database <> current_database())",
-      "listing the transactions that run");
-  std::vector<Xid> running;
-  for (std::size_t i = 0; i < rows.size(); ++i)
-    running.emplace_back(static_cast<std::uint32_t>(rows.unsigned_number(i, 0)));
-  return running;
-}
-
 std::string qualified(const Connection& sql, const Relation& relation) {
   return sql.quoted_name(relation.schema) + "." + sql.quoted_name(relation.name);
 }
@@ -99,6 +83,22 @@ void append_row(const Rows& rows, std::size_t row, std::size_t columns, std::str
 
 }  // namespace
 
+/// A snapshot does not tell them all: those from its xmax on may or may not exist. But each holds a lock on its id from
+/// before it writes anything until after it has become visible, prepared ones too. Other databases' transactions change
+/// nothing here.
+std::vector<Xid> running_transactions(Connection& sql) {
+  const Rows rows = sql.query(
+      "SELECT l.transactionid FROM pg_locks l WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND "
+      "l.granted AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = l.pid AND a.datname <> "
+      "current_database()) AND NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.transaction = l.transactionid AND "
+      "p.database <> current_database())",
+      "listing the transactions that run");
+  std::vector<Xid> running;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    running.emplace_back(static_cast<std::uint32_t>(rows.unsigned_number(i, 0)));
+  return running;
+}
+
 Fence begin_fence(Connection& sql) {
   sql.query(kBegin, kDoing);
   return take_fence(sql);
@@ -125,25 +125,31 @@ Fence begin_settled_fence(Connection& sql, std::stop_token stop, const std::func
   }
 }
 
-FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::vector<std::string>& keys) {
+FencedTable begin_fence_on_table(Connection& sql, const Relation& relation) {
+  const std::string table = qualified(sql, relation);
+  // Whoever waits for a lock holds up those behind him: not for long.
+  sql.query(std::string(kBegin) + "; SET LOCAL lock_timeout = '2s'; LOCK TABLE ONLY " + table + " IN ACCESS SHARE MODE",
+            "locking a table for reading");
+  const Fence fence = take_fence(sql);
+  return {fence, (verify_table(sql, relation) ? "" : "ONLY ") + table};
+}
+
+FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::vector<std::string>& keys,
+                     const std::string& row_filter) {
   FencedRows out;
   out.rows.relation = relation;
-  const std::string table = qualified(sql, *relation);
-  // Whoever waits for a lock holds up those behind him, and whoever is not waited for any more need not work: not for
-  // long.
-  sql.query(std::string(kBegin) +
-                "; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '30s'; LOCK TABLE ONLY " + table +
-                " IN ACCESS SHARE MODE",
-            "locking a table for reading");
-  out.fence = take_fence(sql);
-  const char* only = verify_table(sql, *relation) ? "" : "ONLY ";
+  const FencedTable table = begin_fence_on_table(sql, *relation);
+  out.fence = table.fence;
   if (!keys.empty()) {
+    // Whoever is not waited for any more need not work for long.
+    sql.query("SET LOCAL statement_timeout = '30s'", kDoing);
     std::string columns;
     for (const Column& column : relation->columns)
       columns += (columns.empty() ? "" : ", ") + sql.quoted_name(column.name);
-    const Rows rows =
-        sql.query("SELECT " + columns + " FROM " + only + table + " WHERE " + keys_condition(sql, *relation, keys),
-                  "reading rows by key");
+    const std::string also = row_filter.empty() ? "" : " AND (" + row_filter + ")";
+    const Rows rows = sql.query(
+        "SELECT " + columns + " FROM " + table.name + " WHERE (" + keys_condition(sql, *relation, keys) + ")" + also,
+        "reading rows by key");
     for (std::size_t i = 0; i < rows.size(); ++i) append_row(rows, i, relation->columns.size(), out.rows.tuples);
     out.rows.count = rows.size();
   }

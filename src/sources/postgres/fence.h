@@ -23,10 +23,24 @@ Fence begin_fence_on(Connection& sql, const std::string& exported_snapshot);
 /// is visible. Calls `waiting` about once a second meanwhile. Throws RetryError (TR127) when stopped.
 Fence begin_settled_fence(Connection& sql, std::stop_token stop, const std::function<void()>& waiting);
 
-/// Reads the rows of `relation` whose key is one of `keys`: tuples of the relation's match_key() columns in that order,
-/// all values present. Takes ACCESS SHARE first and the snapshot afterwards, so nothing that the snapshot lacks can
-/// have rewritten the table in between. Throws RetryError when the lock is not to be had soon, or (TR121) when the
-/// table is no longer as `relation` says; after any throw `sql` is of no more use.
-FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::vector<std::string>& keys);
+/// Ids of the transactions, and of their sub-transactions, that have not ended. A commit record that is in the WAL, and
+/// whose transaction is none of them, is visible from now on.
+std::vector<Xid> running_transactions(Connection& sql);
+
+/// A table under a fence: how a query names it, ONLY included where the table is not partitioned.
+struct FencedTable {
+  Fence fence;
+  std::string name;
+};
+
+/// Begins a fence for reading `relation`. Takes ACCESS SHARE first and the snapshot afterwards, so nothing that the
+/// snapshot lacks can have rewritten the table in between. Throws RetryError when the lock is not to be had soon, or
+/// (TR121) when the table is no longer as `relation` says; after any throw `sql` is of no more use.
+FencedTable begin_fence_on_table(Connection& sql, const Relation& relation);
+
+/// Reads the rows of `relation` whose key is one of `keys`, tuples of the relation's match_key() columns in that order,
+/// all values present, and that pass the filter (SQL; empty: all do). Throws as begin_fence_on_table() does.
+FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::vector<std::string>& keys,
+                     const std::string& row_filter = {});
 
 }  // namespace tailrace::postgres
