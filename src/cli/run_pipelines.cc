@@ -16,6 +16,7 @@
 #include "cli/progress.h"
 #include "cli/stop_signals.h"
 #include "cli/terminal.h"
+#include "pipeline/continuous_verification.h"
 #include "pipeline/control_server.h"
 #include "pipeline/pipeline.h"
 
@@ -37,7 +38,8 @@ class Running {
         first_run_(!pipeline_.prepared()),
         stop_([this] { own_stop_.request_stop(); }),
         on_signal_(signals.token(), stop_),
-        control_(std::make_unique<pipeline::ControlServer>(pipeline_, stop_)) {}
+        control_(std::make_unique<pipeline::ControlServer>(pipeline_, stop_)),
+        verification_(pipeline_) {}
 
   ~Running() { own_stop_.request_stop(); }
   Running(const Running&) = delete;
@@ -79,6 +81,7 @@ class Running {
   std::function<void()> stop_;
   std::stop_callback<std::function<void()>> on_signal_;
   std::unique_ptr<pipeline::ControlServer> control_;
+  pipeline::ContinuousVerification verification_;
   std::exception_ptr failure_;
   std::atomic<bool> ended_{false};
   std::jthread thread_;

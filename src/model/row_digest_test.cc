@@ -38,7 +38,7 @@ TEST(RowDigestTest, RangesNeedAnIntegerInFront) {
   Relation relation;
   relation.columns = {column(25), column(20)};
   EXPECT_FALSE(has_integer_key(relation));
-  relation.primary_key_immediate = true;
+  for (Column& column : relation.columns) column.in_identity = true;
   relation.columns[0].primary_key_place = 2;
   relation.columns[1].primary_key_place = 1;
   EXPECT_TRUE(has_integer_key(relation));

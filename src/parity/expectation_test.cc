@@ -27,6 +27,7 @@ RelationPtr table() {
     relation->columns.push_back(column);
   }
   relation->columns[1].primary_key_place = 1;
+  relation->columns[1].in_identity = true;
   return relation;
 }
 

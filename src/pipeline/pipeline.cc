@@ -393,6 +393,11 @@ std::uint64_t Pipeline::mend(const std::string& sink, Mending mending, milliseco
   return runner(sink).mend(std::move(mending), timeout);
 }
 
+void Pipeline::note_differences(const std::string& sink, std::vector<Problem> differences) {
+  const std::lock_guard lock(mutex_);
+  differences_[sink] = std::move(differences);
+}
+
 void Pipeline::give_back(const std::string& sink) { runner(sink).give_back(); }
 
 PipelineStatus Pipeline::status() const {
@@ -425,6 +430,8 @@ PipelineStatus Pipeline::status() const {
   }
   status.state = overall_state(status);
   const std::lock_guard lock(mutex_);
+  for (const auto& [sink, differences] : differences_)
+    status.problems.insert(status.problems.end(), differences.begin(), differences.end());
   const auto now = SteadyClock::now();
   if (status.source.lag_bytes == 0) source_caught_up_at_ = now;
   // Between two looks it may have caught up unseen: it is no further behind than the last commit that came.

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -66,6 +67,8 @@ class Pipeline final : private RunnerHost {
 
   /// See SinkRunner::mend.
   std::uint64_t mend(const std::string& sink, Mending mending, std::chrono::milliseconds timeout);
+  /// What a comparison found to differ last, for status(); replaces what it found before.
+  void note_differences(const std::string& sink, std::vector<Problem> differences);
   /// The source's end now, after a nudge that makes the stream soon pass it.
   Lsn request_source_end() { return source_->request_current_end(); }
   /// For looking at it; what belongs to the source thread is not to be called.
@@ -133,6 +136,8 @@ class Pipeline final : private RunnerHost {
   std::string source_error_;
   mutable SteadyClock::time_point source_caught_up_at_;
   bool stopping_ = false;
+  /// By sink.
+  std::map<std::string, std::vector<Problem>> differences_;
 
   std::jthread source_thread_;
 };

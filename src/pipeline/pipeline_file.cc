@@ -38,6 +38,7 @@ struct Draft {
   std::string name;
   LogDraft log;
   LimitsDraft limits;
+  VerifyMode verify = VerifyMode::kOff;
   const Node* source = nullptr;
   const Node* sinks = nullptr;
 };
@@ -91,7 +92,11 @@ Object<Draft> draft_object(const Components& components) {
       .other(std::move(source), [](Draft& into, const Node& node, const Reading&) { into.source = &node; })
       .object("log", &Draft::log, log)
       .other(std::move(sinks), [](Draft& into, const Node& node, const Reading&) { into.sinks = &node; })
-      .object("limits", &Draft::limits, limits);
+      .object("limits", &Draft::limits, limits)
+      .choice<VerifyMode>("verify", &Draft::verify,
+                          {{"off", VerifyMode::kOff}, {"continuous", VerifyMode::kContinuous}},
+                          "`continuous`: compare source and targets all the time, 10,000 rows a second; `tailrace "
+                          "status` names the tables that differ.");
   return draft;
 }
 
@@ -129,6 +134,7 @@ PipelineSpec read_pipeline(const Node& node, const Components& components, const
   spec.log = {.keep = journal.keep, .max_size = journal.max_size, .on_full = journal.on_full};
   spec.state = journal.path.empty() ? default_state_root() / spec.name : std::filesystem::path(journal.path);
   spec.memory = draft.limits.memory;
+  spec.verify = draft.verify;
   if (spec.memory < kLeastMemory) {
     throw reading.error("TR202", "limits.memory is too small", "give it at least 96MiB",
                         *node.find("limits")->find("memory"));

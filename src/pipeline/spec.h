@@ -124,6 +124,9 @@ struct JournalSetup {
   OnFull on_full = OnFull::kStop;
 };
 
+/// Whether source and targets are compared without being asked.
+enum class VerifyMode { kOff, kContinuous };
+
 /// One source, one log, any number of sinks. A value; holds secrets inside its factories.
 struct PipelineSpec {
   std::string name;
@@ -134,6 +137,7 @@ struct PipelineSpec {
   std::vector<SinkSetup> sinks;
   /// Of the whole process, in bytes.
   std::uint64_t memory = 512ULL << 20;
+  VerifyMode verify = VerifyMode::kOff;
 };
 
 /// How `PipelineSpec::memory` is divided.

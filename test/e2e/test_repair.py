@@ -40,8 +40,8 @@ def test_only_what_differs_is_put_right(cluster: Cluster, database: str, tailrac
 def test_rows_are_put_right_while_writers_hammer_the_table(cluster: Cluster, database: str, tailrace: Tailrace):
     make_table(cluster, database)
     pair = Pair(cluster, database, tailrace, "--history")
-    # Rows that the writers change, too.
-    differences = (*DIFFERENCES, "DELETE FROM public.t WHERE id % 7 = 3 AND id < 3000", "UPDATE public.t SET n = -9 WHERE id % 7 = 5")
+    # Of rows that the writers change, too. (Were one missing, its next change would hold the table.)
+    differences = (*DIFFERENCES, "UPDATE public.t SET n = -9 WHERE id % 7 = 5")
     for _ in range(3):
         pair.wait()
         pair.plant(*differences)

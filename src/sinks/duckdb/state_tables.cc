@@ -43,11 +43,10 @@ std::string of(const Table& table) {
 
 SnapshotXids snapshot_of(const std::string& text, const Table& table, const DuckdbSpec& spec) {
   if (const auto snapshot = SnapshotXids::parse(text)) return *snapshot;
-  throw sinks::DamagedTarget(
-      "TR605",
-      fmt::format("{}: what tailrace.tables says of the copy of {} cannot be read", spec.path.string(),
-                  table.shape.relation->display_name()),
-      "move the file away and let Tailrace copy the tables again");
+  throw sinks::DamagedTarget("TR605",
+                             fmt::format("{}: what tailrace.tables says of the copy of {} cannot be read",
+                                         spec.path.string(), table.shape.relation->display_name()),
+                             "move the file away and let Tailrace copy the tables again");
 }
 
 }  // namespace

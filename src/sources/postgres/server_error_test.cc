@@ -64,8 +64,9 @@ TEST(ServerErrorTest, what_tls_refuses_is_told_from_what_the_network_breaks) {
 }
 
 TEST(ServerErrorTest, a_pooler_that_refuses_replication_is_named) {
-  EXPECT_EQ(code_of_connecting("connection to server failed: FATAL:  08P01: unsupported startup parameter: replication\n"),
-            "TR110");
+  EXPECT_EQ(
+      code_of_connecting("connection to server failed: FATAL:  08P01: unsupported startup parameter: replication\n"),
+      "TR110");
 }
 
 }  // namespace
