@@ -1,5 +1,6 @@
 """What the end-to-end tests share: a private server, a database in it, and the program in a directory of its own."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ collect_ignore = ["test_failover_slots.py"] if server_major() < 17 else []
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Under nohup this would be ignored here and in everything that is started from here.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "smoke: short tests that also run under the sanitizers")
     config.addinivalue_line("markers", "nemesis: the oracle with SEEDS seeds; not part of `make test`")
 
