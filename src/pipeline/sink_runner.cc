@@ -313,6 +313,9 @@ bool SinkRunner::idle(std::stop_token stop) {
   if (draining()) {
     if (pending_ && !released_) apply(*pending_);
     record(true);
+    drop_recopy();
+    // A run that was never quiet is to leave its target as safe as a quiet one.
+    if (!released_ && !unflushed_) maintain();
     return false;
   }
   if (released_ || unflushed_) return true;
