@@ -4,6 +4,7 @@ import json
 import random
 import sys
 import threading
+import time
 from pathlib import Path
 
 from e2e.cluster import Cluster
@@ -93,6 +94,8 @@ class Hammer:
                     key = key % 3000 + 1
                 connection.execute("COMMIT")
                 self.transactions += 1
+                # As fast as a free machine allows, the mirror would never come up to what was just committed.
+                time.sleep(0.005)
 
     def stop(self) -> None:
         self._stop.set()
