@@ -69,7 +69,7 @@ void append_shortest(std::string_view digits, int exponent, int out_from, std::s
     out += digits;
     out.append(static_cast<std::size_t>(exponent + 1 - count), '0');
   } else {
-    const auto whole = static_cast<std::size_t>(exponent + 1);
+    const auto whole = static_cast<std::size_t>(exponent) + 1;
     out += digits.substr(0, whole);
     out += '.';
     out += digits.substr(whole);
