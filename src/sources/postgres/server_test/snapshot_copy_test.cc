@@ -324,7 +324,7 @@ TEST_F(SnapshotCopyTest, a_copy_whose_slot_snapshot_is_gone_takes_a_younger_one)
   ASSERT_EQ(run("SELECT pg_terminate_backend(pid)" + exporters).size(), 1u);
   while (!run("SELECT" + exporters).empty()) std::this_thread::sleep_for(milliseconds(5));
   const auto copy = source->begin_copy({}, {});
-  EXPECT_GT(copy->fence().end, memory.facts->consistent_point);
+  EXPECT_GT(copy->fence().end, memory.load()->consistent_point);
   EXPECT_EQ(rows_of(*copy, "t").size(), 2u);
 }
 

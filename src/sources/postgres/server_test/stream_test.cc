@@ -96,8 +96,9 @@ TEST_F(StreamTest, the_highest_protocol_of_the_server_is_spoken) {
   // The server refuses a version that it does not know.
   const int major = sql->server_version() / 10000;
   const int expected = major >= 16 ? 4 : major == 15 ? 3 : major == 14 ? 2 : 1;
-  EXPECT_EQ(streaming.memory.facts->protocol, expected);
-  EXPECT_EQ(streaming.memory.facts->streaming, expected >= 2);
+  const SourceFacts facts = *streaming.memory.load();
+  EXPECT_EQ(facts.protocol, expected);
+  EXPECT_EQ(facts.streaming, expected >= 2);
 }
 
 TEST_F(StreamTest, committed_transactions_arrive_whole_and_in_commit_order) {
@@ -275,7 +276,7 @@ TEST_F(StreamTest, a_slot_that_waits_for_old_transactions_says_so_and_survives_a
   old->query("COMMIT", "ending the old transaction");
   preparing.join();
   EXPECT_EQ(failure, "");
-  EXPECT_TRUE(streaming.memory.facts->consistent_point.valid());
+  EXPECT_TRUE(streaming.memory.load()->consistent_point.valid());
 }
 
 TEST_F(StreamTest, wait_is_answered_by_a_position_that_the_stream_soon_passes) {
