@@ -6,13 +6,12 @@
 #include <deque>
 #include <optional>
 
+#include "model/tuple_for_test.h"
+
 namespace tailrace::parity {
 namespace {
 
 using ::testing::ElementsAre;
-using Values = std::vector<std::optional<std::string>>;
-
-const std::string kUnchanged = "\x01";
 
 RelationPtr table() {
   auto relation = std::make_shared<Relation>();
@@ -31,21 +30,6 @@ RelationPtr table() {
   return relation;
 }
 
-std::string tuple(const Values& values) {
-  std::string bytes;
-  TupleWriter writer(bytes, static_cast<std::uint16_t>(values.size()));
-  for (const auto& value : values) {
-    if (!value) {
-      writer.null();
-    } else if (*value == kUnchanged) {
-      writer.unchanged();
-    } else {
-      writer.text(*value);
-    }
-  }
-  return bytes;
-}
-
 /// Rows (v, id) 'a' 1 and 'b' 2, read under a snapshot that contains transactions up to 10; 3 was asked for, too.
 class ExpectationTest : public testing::Test {
  protected:
@@ -54,10 +38,10 @@ class ExpectationTest : public testing::Test {
     read.fence.snapshot = *SnapshotXids::parse("11:11:");
     read.fence.end = Lsn(1000);
     read.rows.relation = relation_;
-    read.rows.tuples = tuple({"a", "1"}) + tuple({"b", "2"});
-    expectation_.emplace(std::vector<std::string>{tuple({"1"}), tuple({"2"}), tuple({"3"})}, read);
+    read.rows.tuples = tuple_bytes({"a", "1"}) + tuple_bytes({"b", "2"});
+    expectation_.emplace(std::vector<std::string>{tuple_bytes({"1"}), tuple_bytes({"2"}), tuple_bytes({"3"})}, read);
   }
-  void change(std::uint32_t xid, ChangeKind kind, const Values& old_row, const Values& new_row) {
+  void change(std::uint32_t xid, ChangeKind kind, const RowForTest& old_row, const RowForTest& new_row) {
     ChangeBatch batch;
     Transaction transaction;
     transaction.epoch = 1;
@@ -69,9 +53,9 @@ class ExpectationTest : public testing::Test {
     change.relation = relation_.get();
     if (!old_row.empty()) {
       change.old_kind = OldTuple::kKey;
-      change.old_row = TupleView(bytes_.emplace_back(tuple(old_row)));
+      change.old_row = TupleView(bytes_.emplace_back(tuple_bytes(old_row)));
     }
-    if (!new_row.empty()) change.new_row = TupleView(bytes_.emplace_back(tuple(new_row)));
+    if (!new_row.empty()) change.new_row = TupleView(bytes_.emplace_back(tuple_bytes(new_row)));
     batch.changes.push_back(change);
     expectation_->apply(batch, {1, Lsn(1200), 0});
   }

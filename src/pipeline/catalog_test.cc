@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "base/error_code_for_test.h"
 #include "pipeline/state_directory.h"
 #include "pipeline/test_parts.h"
 
@@ -25,16 +26,6 @@ sinks::DeadLetter letter_at(std::uint64_t lsn, std::uint64_t ordinal, const std:
 }
 
 Cursor cursor_at(std::uint64_t lsn, std::uint64_t ordinal) { return {{1, Lsn(lsn), ordinal}, Seq(lsn), PgTime(5)}; }
-
-template <typename Throwing>
-std::string code_of(const Throwing& throwing) {
-  try {
-    throwing();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return "none";
-}
 
 SchemaVersion version_at(std::uint64_t lsn, const std::string& name) {
   auto relation = std::make_shared<Relation>();

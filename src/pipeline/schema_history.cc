@@ -7,6 +7,11 @@
 namespace tailrace::pipeline {
 
 void SchemaHistory::see(const ChangeBatch& batch) {
+  const auto seen = [this](const RelationPtr& relation) {
+    const auto known = last_.find(relation->oid);
+    return known != last_.end() && known->second == relation;
+  };
+  if (std::ranges::all_of(batch.relations, seen)) return;
   const Relation* last = nullptr;
   for (const Change& change : batch.changes) {
     if (change.relation == nullptr || change.relation == last) continue;

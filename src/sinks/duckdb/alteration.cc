@@ -31,13 +31,10 @@ void rename_table(Connection& connection, const Relation& from, const Relation& 
 }  // namespace
 
 void make_as_of(Connection& connection, const Table& table) {
-  std::string columns;
-  for (const Column& column : table.shape.relation->columns)
-    columns += (columns.empty() ? "" : ", ") + identifier(column.name);
   connection.run(fmt::format(
       "CREATE OR REPLACE MACRO {}(t) AS TABLE SELECT {} FROM {} WHERE effective_from <= t AND (effective_to IS NULL OR "
       "effective_to > t)",
-      as_of_name(*table.shape.relation), columns, table.history_name()));
+      as_of_name(*table.shape.relation), listed_columns(*table.shape.relation), table.history_name()));
 }
 
 void rename_target_tables(Connection& connection, const Table& table, const Relation& next) {
@@ -65,13 +62,8 @@ void Alteration::apply(const SchemaChange& change, TableShape next) {
   table_.shape = std::move(next);
   if (table_.shape.history) make_as_of(connection_, table_);
   for (const Target& target : targets) {
-    const auto must = [&] {
-      std::vector<std::string> names;
-      for (const Column& column : table_.shape.relation->columns) names.push_back(column.name);
-      if (target.history) names.insert(names.end(), kHistoryColumnNames.begin(), kHistoryColumnNames.end());
-      return names;
-    };
-    (target.history ? table_.history_in_order : table_.mirror_in_order) = columns_of(target) == must();
+    (target.history ? table_.history_in_order : table_.mirror_in_order) =
+        columns_of(target) == table_.column_names(target.history);
   }
 }
 

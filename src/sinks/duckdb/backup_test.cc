@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/error_code_for_test.h"
 #include "sinks/duckdb/damage.h"
 #include "sinks/duckdb/test_target.h"
 
@@ -13,16 +14,6 @@ namespace tailrace::duckdb::test {
 namespace {
 
 using ::testing::ElementsAre;
-
-template <typename Throwing>
-std::string code_of(const Throwing& throwing) {
-  try {
-    throwing();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return "none";
-}
 
 /// A target with a row that is only in its log, and the place of a backup.
 class Backup : public ::testing::Test {

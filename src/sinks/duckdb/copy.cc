@@ -245,14 +245,12 @@ void DuckdbSink::State::finish_copy(const CopiedTable& copied) {
 void DuckdbSink::State::create_history(Table& table, PgTime since, Lsn from) {
   refuse_history_names(spec_, *table.shape.relation, {});
   const std::string history = table.history_name();
-  std::string columns;
-  for (const Column& column : table.shape.relation->columns)
-    columns += (columns.empty() ? "" : ", ") + identifier(column.name);
   connection_->run("DROP TABLE IF EXISTS " + history);
   connection_->run(fmt::format("CREATE TABLE {}({}, {})", history, column_list(table.shape), history_columns()));
   // Copied rows are in force since the fence at the latest; nobody knows since when.
   connection_->run(fmt::format("INSERT INTO {} SELECT {}, make_timestamptz({}), NULL, true, {}, NULL, 0, NULL FROM {}",
-                               history, columns, since.unix_micros(), from.value(), table.mirror_name()));
+                               history, listed_columns(*table.shape.relation), since.unix_micros(), from.value(),
+                               table.mirror_name()));
   make_as_of(*connection_, table);
   tables_on_disk_->write_baseline(table, since, from);
 }

@@ -171,12 +171,9 @@ class DuckdbLook final : public sinks::Look {
   template <typename Use>
   void each_row(const Relation& relation, const KeyRange& range, Use use) {
     const Table& table = *tables_.at(relation.oid);
-    std::string columns;
-    for (const Column& column : table.shape.relation->columns)
-      columns += (columns.empty() ? "" : ", ") + identifier(column.name);
     RowTexts texts(table.shape);
-    Result result = connection_.stream(
-        fmt::format("SELECT {} FROM {}{}", columns, table.mirror_name(), condition(relation, range)));
+    Result result = connection_.stream(fmt::format("SELECT {} FROM {}{}", listed_columns(*table.shape.relation),
+                                                   table.mirror_name(), condition(relation, range)));
     while (duckdb_data_chunk chunk = duckdb_fetch_chunk(*result.get())) {
       const std::unique_ptr<duckdb_data_chunk, void (*)(duckdb_data_chunk*)> owner(&chunk, duckdb_destroy_data_chunk);
       texts.look_at(chunk);

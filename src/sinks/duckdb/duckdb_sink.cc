@@ -161,10 +161,7 @@ void DuckdbSink::State::begin() {
 
 void DuckdbSink::State::roll_back() noexcept {
   for (auto& [name, table] : tables_) table->close_appenders();
-  Result ignored;
-  // A transaction that DuckDB has already given up answers with an error here, which says nothing new.
-  duckdb_query(connection_->get(), "ROLLBACK", ignored.get());
-  ignored.adopt();
+  connection_->roll_back();
   in_transaction_ = false;
 }
 
@@ -216,11 +213,11 @@ void DuckdbSink::State::apply(const ChangeBatch& batch) {
 }
 
 void DuckdbSink::State::write_batch(const ChangeBatch& batch, bool inside) {
-  Versions versions = versions_of(batch, inside);
-  alter_tables(versions);
+  BatchTables tables = tables_of(batch, inside);
+  alter_tables(tables.versions);
   std::vector<std::unique_ptr<TableBatch>> touched;
   std::unordered_map<Table*, TableBatch*> by_table;
-  // Each relation of a batch is looked up and asked for once, however often tables take turns; null: left out.
+  // Each relation of a batch is looked up once, however often tables take turns; null: left out.
   std::unordered_map<const Relation*, TableBatch*> by_relation;
   const Relation* last_relation = nullptr;
   TableBatch* last = nullptr;
@@ -234,13 +231,11 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch, bool inside) {
       last_relation = change.relation;
       const auto [place, is_new] = by_relation.try_emplace(change.relation, nullptr);
       if (is_new) {
-        const Transaction& transaction = batch.transactions[change.transaction];
-        if (Table* table = table_for(*change.relation, transaction.position(change.ordinal))) {
+        if (Table* table = tables.by_relation.at(change.relation)) {
           TableBatch*& found = by_table[table];
           if (found == nullptr) {
-            auto& of_table = versions[table];
-            if (!of_table) of_table = std::make_unique<BatchVersions>(*table, spec_);
-            touched.push_back(std::make_unique<TableBatch>(*table, *of_table, batch, memory_.longest_row()));
+            touched.push_back(
+                std::make_unique<TableBatch>(*table, *tables.versions.at(table), batch, memory_.longest_row()));
             found = touched.back().get();
           }
           place->second = found;

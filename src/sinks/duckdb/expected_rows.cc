@@ -80,15 +80,4 @@ std::string key_condition(const TableShape& shape, const char* row, const char* 
   return out;
 }
 
-std::string row_condition(const TableShape& shape, const char* row, const char* staged) {
-  std::string out;
-  for (std::size_t n = 0; n < shape.width(); ++n) {
-    // DuckDB takes 1 month and 30 days for equal; what counts here is what was stored.
-    const char* cast = shape.types[n].shape == Shape::kInterval ? "::VARCHAR" : "";
-    out += fmt::format("{}{}.{}{} IS NOT DISTINCT FROM {}.c{}{}", n == 0 ? "" : " AND ", row,
-                       identifier(shape.relation->columns[n].name), cast, staged, n, cast);
-  }
-  return out;
-}
-
 }  // namespace tailrace::duckdb

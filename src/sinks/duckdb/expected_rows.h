@@ -14,9 +14,7 @@ namespace tailrace::duckdb {
 /// place among `rows`, and present. Rows that are excused (see sinks::Verdict) are left out.
 void stage_expected(Connection& connection, const Table& table, const std::vector<sinks::ExpectedRow>& rows);
 
-/// SQL: whether the rows called `row` (with the table's columns) and `staged` have one key, or are the same in
-/// everything.
+/// SQL: whether the rows called `row` (with the table's columns) and `staged` have one key.
 std::string key_condition(const TableShape& shape, const char* row, const char* staged);
-std::string row_condition(const TableShape& shape, const char* row, const char* staged);
 
 }  // namespace tailrace::duckdb

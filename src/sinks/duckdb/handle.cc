@@ -225,6 +225,12 @@ Result Connection::query(const std::string& sql) {
   return result;
 }
 
+void Connection::roll_back() noexcept {
+  Result ignored;
+  duckdb_query(handle_, "ROLLBACK", ignored.get());
+  ignored.adopt();
+}
+
 std::uint64_t Connection::run(const std::string& sql) { return query(sql).rows_changed(); }
 
 std::vector<TextRow> Connection::rows(const std::string& sql) {

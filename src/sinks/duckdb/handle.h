@@ -113,6 +113,8 @@ class Connection {
   Result stream(const std::string& sql);
   /// The answer's values as text (BLOBs as raw bytes).
   std::vector<TextRow> rows(const std::string& sql);
+  /// Gives up the open transaction. One that DuckDB has given up itself answers with an error, which says nothing new.
+  void roll_back() noexcept;
   void interrupt() { duckdb_interrupt(handle_); }
   /// Who asks here reads the rows anyway: errors may repeat their values.
   void show_values_in_errors() { texts_ = ErrorTexts::kAll; }

@@ -129,9 +129,7 @@ void HistorySafety::write(Connection& connection, const Cursor& cursor, SteadyCl
     seal_export(root_, part, made);
     TAILRACE_CRASH_POINT("duckdb.after_export");
   } catch (const Error& failed) {
-    Result ignored;
-    duckdb_query(connection.get(), "ROLLBACK", ignored.get());
-    ignored.adopt();
+    connection.roll_back();
     failure_ = failed.what();
     throw;
   }

@@ -9,6 +9,13 @@ std::string history_columns() {
          "from_seq UBIGINT, to_seq UBIGINT";
 }
 
+std::string ended_version(const std::string& moment, const std::string& lsn, const std::string& seq) {
+  return fmt::format(
+      "h.* REPLACE (least(h.effective_from, {0}) AS effective_from, {0} AS effective_to, false AS is_current, "
+      "least(h.from_lsn, {1}) AS from_lsn, {1} AS to_lsn, {2} AS to_seq)",
+      moment, lsn, seq);
+}
+
 std::int64_t TableWriter::effective(const Change& change) const {
   return batch_.transaction_of(change).monotone_time.unix_micros();
 }
@@ -93,13 +100,9 @@ void TableWriter::end_staged(std::size_t count, bool continues, const Change& so
   if (continues && !shape_.intermediate)
     never_seen = connection_.run(fmt::format("DELETE FROM {} AS h USING temp.{} AS k WHERE {} AND h.from_seq = k.seq",
                                              history, source, matches));
-  // A copied version begins at its fence. A transaction that was written before the fence and visible only after it
-  // ends such a version below its beginning: then it begins, and ends, there. It held "since at least" anyway.
-  const auto ended = connection_.run(fmt::format(
-      "INSERT INTO {0} BY NAME SELECT h.* REPLACE (least(h.effective_from, k.moment) AS effective_from, k.moment AS "
-      "effective_to, false AS is_current, least(h.from_lsn, k.lsn) AS from_lsn, k.lsn AS to_lsn, k.seq AS to_seq) "
-      "FROM {0} AS h JOIN temp.{1} AS k ON {2}",
-      history, source, matches));
+  const auto ended =
+      connection_.run(fmt::format("INSERT INTO {0} BY NAME SELECT {1} FROM {0} AS h JOIN temp.{2} AS k ON {3}", history,
+                                  ended_version("k.moment", "k.lsn", "k.seq"), source, matches));
   const auto gone =
       connection_.run(fmt::format("DELETE FROM {} AS h USING temp.{} AS k WHERE {}", history, source, matches));
   connection_.run("DROP TABLE IF EXISTS temp.tailrace_places");
@@ -112,11 +115,10 @@ void TableWriter::end_all_versions() {
   const std::string history = table_.history_name();
   if (!shape_.intermediate && batch_.continues(by))
     connection_.run(fmt::format("DELETE FROM {} WHERE is_current AND from_seq = {}", history, seq(by)));
-  const auto ended = connection_.run(fmt::format(
-      "INSERT INTO {0} BY NAME SELECT h.* REPLACE (least(h.effective_from, make_timestamptz({1})) AS effective_from, "
-      "make_timestamptz({1}) AS effective_to, false AS is_current, least(h.from_lsn, {2}::UBIGINT) AS from_lsn, "
-      "{2}::UBIGINT AS to_lsn, {3}::UBIGINT AS to_seq) FROM {0} AS h WHERE h.is_current",
-      history, effective(by), lsn(by), seq(by)));
+  const auto ended = connection_.run(
+      fmt::format("INSERT INTO {0} BY NAME SELECT {1} FROM {0} AS h WHERE h.is_current", history,
+                  ended_version(fmt::format("make_timestamptz({})", effective(by)), fmt::format("{}::UBIGINT", lsn(by)),
+                                fmt::format("{}::UBIGINT", seq(by)))));
   const auto gone = connection_.run(fmt::format("DELETE FROM {} WHERE is_current", history));
   expect(ended, gone, by, "open history");
 }

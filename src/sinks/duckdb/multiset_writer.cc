@@ -6,22 +6,9 @@
 namespace tailrace::duckdb {
 namespace {
 
-/// DuckDB takes 1 month and 30 days for equal; PostgreSQL's rows are told apart by what they print.
-bool compared_as_text(const TargetType& type) { return type.shape == Shape::kInterval; }
-
 bool floating(const TargetType& type) { return type.shape == Shape::kFloat || type.shape == Shape::kDouble; }
 
 }  // namespace
-
-std::string TableWriter::row_matches(const char* table, const char* staged) const {
-  std::string out;
-  for (std::size_t n = 0; n < shape_.width(); ++n) {
-    const char* cast = compared_as_text(shape_.types[n]) ? "::VARCHAR" : "";
-    out += fmt::format("{}{}.{}{} IS NOT DISTINCT FROM {}.c{}{}", n == 0 ? "" : " AND ", table,
-                       identifier(shape_.relation->columns[n].name), cast, staged, n, cast);
-  }
-  return out;
-}
 
 void TableWriter::write_multiset() {
   MultisetFold& fold = batch_.multiset();
@@ -104,7 +91,7 @@ void TableWriter::delete_multiset() {
       "DELETE FROM {0} WHERE rowid IN (SELECT rid FROM (SELECT t.rowid AS rid, c.total AS total, row_number() OVER "
       "(PARTITION BY s.g ORDER BY {1}, t.rowid) AS k FROM {0} AS t JOIN temp.tailrace_removed AS s ON s.n = 1 AND {2} "
       "JOIN (SELECT g, count(*) AS total FROM temp.tailrace_removed GROUP BY g) AS c ON c.g = s.g) WHERE k <= total)",
-      table_.mirror_name(), exact, row_matches("t", "s")));
+      table_.mirror_name(), exact, row_condition(shape_, "t", "s")));
   expect(wanted, deleted, *some, "equal");
 }
 
@@ -124,13 +111,11 @@ void TableWriter::end_multiset_versions() {
         "s.g AS g, row_number() OVER (PARTITION BY s.g ORDER BY h.from_seq DESC, h.rowid DESC) AS k FROM {} AS h JOIN "
         "temp.tailrace_removed AS s ON s.n = 1 AND h.is_current AND {}) AS x JOIN temp.tailrace_removed AS r ON "
         "r.g = x.g AND r.n = x.k",
-        history, row_matches("h", "s")));
+        history, row_condition(shape_, "h", "s")));
     const std::string seen = shape_.intermediate ? "true" : "h.from_seq IS DISTINCT FROM e.seq";
     connection_.run(fmt::format(
-        "INSERT INTO {0} BY NAME SELECT h.* REPLACE (least(h.effective_from, e.moment) AS effective_from, "
-        "e.moment AS effective_to, false AS is_current, least(h.from_lsn, e.lsn) AS from_lsn, e.lsn AS "
-        "to_lsn, e.seq AS to_seq) FROM {0} AS h JOIN temp.tailrace_ending AS e ON h.rowid = e.rid WHERE {1}",
-        history, seen));
+        "INSERT INTO {0} BY NAME SELECT {1} FROM {0} AS h JOIN temp.tailrace_ending AS e ON h.rowid = e.rid WHERE {2}",
+        history, ended_version("e.moment", "e.lsn", "e.seq"), seen));
     const auto gone =
         connection_.run(fmt::format("DELETE FROM {} WHERE rowid IN (SELECT rid FROM temp.tailrace_ending)", history));
     connection_.run("DROP TABLE temp.tailrace_ending");

@@ -25,14 +25,6 @@ std::optional<std::string> wrong_column(const std::vector<ColumnIs>& are, const 
   return std::nullopt;
 }
 
-/// Whether there are just these columns, and behind them a history's own.
-bool in_order(const std::vector<ColumnIs>& are, const std::vector<ColumnIs>& must, bool history) {
-  std::vector<std::string> names;
-  for (const ColumnIs& column : must) names.push_back(column.first);
-  if (history) names.insert(names.end(), kHistoryColumnNames.begin(), kHistoryColumnNames.end());
-  return std::ranges::equal(are, names, {}, &ColumnIs::first);
-}
-
 }  // namespace
 
 void DuckdbSink::State::check_columns() {
@@ -57,7 +49,8 @@ void DuckdbSink::State::check_columns() {
       const auto found = are.find(kept);
       if (found == are.end() && history) continue;  // check_history looks after it
       if (found != are.end())
-        (history ? table->history_in_order : table->mirror_in_order) = in_order(found->second, must, history);
+        (history ? table->history_in_order : table->mirror_in_order) =
+            std::ranges::equal(found->second, table->column_names(history), {}, &ColumnIs::first);
       const auto wrong =
           found == are.end() ? std::optional<std::string>("the table is gone") : wrong_column(found->second, must);
       if (!wrong) continue;

@@ -9,26 +9,26 @@
 
 namespace tailrace::duckdb {
 
-DuckdbSink::State::Versions DuckdbSink::State::versions_of(const ChangeBatch& batch, bool inside) {
-  Versions versions;
-  std::unordered_map<const Relation*, Table*> by_relation;
+DuckdbSink::State::BatchTables DuckdbSink::State::tables_of(const ChangeBatch& batch, bool inside) {
+  BatchTables tables;
   const Relation* settled = nullptr;
   for (const Change& change : batch.changes) {
     if (change.kind == ChangeKind::kMessage || change.relation == settled) continue;
     const Transaction& transaction = batch.transactions[change.transaction];
     const Position at = transaction.position(change.ordinal);
-    const auto [place, is_new] = by_relation.try_emplace(change.relation, nullptr);
-    if (is_new) place->second = table_for(*change.relation, at);
+    const auto [place, is_new] = tables.by_relation.try_emplace(change.relation, nullptr);
+    if (is_new) {
+      place->second = table_for(*change.relation, at);
+      if (place->second != nullptr && !tables.versions.contains(place->second))
+        tables.versions[place->second] = std::make_unique<BatchVersions>(*place->second, spec_);
+    }
     Table* table = place->second;
     // What the copy holds already may have been written under versions that are older than the copy's.
     if (table != nullptr && !table->hold && table->fence.contains(transaction.xid, transaction.commit_end)) continue;
     settled = change.relation;
-    if (table == nullptr || table->hold) continue;
-    auto& of_table = versions[table];
-    if (!of_table) of_table = std::make_unique<BatchVersions>(*table, spec_);
-    of_table->add(change, at, inside);
+    if (table != nullptr && !table->hold) tables.versions.at(table)->add(change, at, inside);
   }
-  return versions;
+  return tables;
 }
 
 void DuckdbSink::State::alter_tables(Versions& versions) {

@@ -155,13 +155,6 @@ std::vector<TextRow> DuckdbSink::State::Side::columns_of(const std::string& sche
                   literal(schema), literal(table)));
 }
 
-std::string DuckdbSink::State::Side::names() const {
-  std::string out;
-  for (const Column& column : hidden_->shape.relation->columns)
-    out += (out.empty() ? "" : ", ") + identifier(column.name);
-  return out;
-}
-
 void DuckdbSink::State::Side::compare(const std::string& table, const char* only) {
   const TableShape& shape = hidden_->shape;
   const std::string row = same_row(shape);
@@ -192,7 +185,7 @@ DuckdbSink::State::Side::Difference DuckdbSink::State::Side::merge_mirror(const 
       state_.connection_->run(fmt::format("DELETE FROM {} WHERE rowid IN (FROM temp.tailrace_gone)", mirror));
   difference.fresh = state_.connection_->run(
       fmt::format("INSERT INTO {0} ({1}) SELECT {1} FROM {2} WHERE rowid IN (FROM temp.tailrace_fresh)", mirror,
-                  names(), hidden_->mirror_name()));
+                  listed_columns(*hidden_->shape.relation), hidden_->mirror_name()));
   return difference;
 }
 
@@ -209,15 +202,15 @@ void DuckdbSink::State::Side::merge_history(const Table& table) {
                           .front()
                           .second;
   const std::uint64_t lsn = cursor.position.commit_end.value();
-  state_.connection_->run(
-      fmt::format("INSERT INTO {0} SELECT * REPLACE (make_timestamptz({1}) AS effective_to, false AS is_current, "
-                  "{2}::UBIGINT AS to_lsn, {3}::UBIGINT AS to_seq) FROM {0} WHERE rowid IN (FROM temp.tailrace_gone)",
-                  history, moment, lsn, cursor.seq.value()));
+  state_.connection_->run(fmt::format(
+      "INSERT INTO {0} BY NAME SELECT {1} FROM {0} AS h WHERE h.rowid IN (FROM temp.tailrace_gone)", history,
+      ended_version(fmt::format("make_timestamptz({})", moment), fmt::format("{}::UBIGINT", lsn),
+                    fmt::format("{}::UBIGINT", cursor.seq.value()))));
   state_.connection_->run(fmt::format("DELETE FROM {} WHERE rowid IN (FROM temp.tailrace_gone)", history));
   state_.connection_->run(fmt::format(
       "INSERT INTO {0} ({1}, effective_from, is_current, from_lsn, from_seq) SELECT {1}, make_timestamptz({2}), true, "
       "{3}, {4} FROM {5} WHERE rowid IN (FROM temp.tailrace_fresh)",
-      history, names(), moment, lsn, cursor.seq.value(), hidden_->mirror_name()));
+      history, listed_columns(*hidden_->shape.relation), moment, lsn, cursor.seq.value(), hidden_->mirror_name()));
 }
 
 void DuckdbSink::State::Side::write_state(const Table& table) {

@@ -45,7 +45,6 @@ class DuckdbSink::State::Side final : public sinks::SideCopy {
   Difference merge_mirror(const Table& table);
   void merge_history(const Table& table);
   void write_state(const Table& table);
-  std::string names() const;
 
   State& state_;
   std::unique_ptr<Table> hidden_;

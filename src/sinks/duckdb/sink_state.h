@@ -63,10 +63,16 @@ class DuckdbSink::State {
   void begin();
   void roll_back() noexcept;
   using Versions = std::unordered_map<Table*, std::unique_ptr<BatchVersions>>;
+  /// What a batch speaks of.
+  struct BatchTables {
+    /// Null: left out by the pipeline.
+    std::unordered_map<const Relation*, Table*> by_relation;
+    Versions versions;
+  };
 
   void write_batch(const ChangeBatch& batch, bool inside);
-  /// Which versions of which tables the batch speaks of. `inside`: the target holds rows of an unfinished transaction.
-  Versions versions_of(const ChangeBatch& batch, bool inside);
+  /// `inside`: the target holds rows of an unfinished transaction.
+  BatchTables tables_of(const ChangeBatch& batch, bool inside);
   /// Brings the target to the last of them.
   void alter_tables(Versions& versions);
   /// Nothing else in the target has the name that `table` gets.

@@ -46,9 +46,7 @@ void in_one_transaction(Connection& connection, const std::function<void()>& wri
     write();
     connection.run("COMMIT");
   } catch (const Error&) {
-    Result ignored;
-    duckdb_query(connection.get(), "ROLLBACK", ignored.get());
-    ignored.adopt();
+    connection.roll_back();
     throw;
   }
 }

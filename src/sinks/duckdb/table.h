@@ -63,6 +63,8 @@ struct Table {
     history_rows.reset();
   }
 
+  /// The relation's columns, and behind them a history's own.
+  std::vector<std::string> column_names(bool of_history) const;
   std::unique_ptr<RowAppender> append_to_mirror(Connection& connection) const;
   std::unique_ptr<RowAppender> append_to_history(Connection& connection) const;
 

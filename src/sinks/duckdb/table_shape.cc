@@ -1,5 +1,7 @@
 #include "sinks/duckdb/table_shape.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -19,6 +21,29 @@ std::vector<TargetType> TableShape::key_types() const {
 
 void TableShape::go_by_whole_rows() {
   if (relation->identity == ReplicaIdentity::kFull) key.clear();
+}
+
+std::string listed_columns(const Relation& relation, const std::string& prefix) {
+  std::string out;
+  for (const Column& column : relation.columns) out += (out.empty() ? "" : ", ") + prefix + identifier(column.name);
+  return out;
+}
+
+std::string staged_columns(const TableShape& shape) {
+  std::string out;
+  for (std::size_t n = 0; n < shape.width(); ++n) out += fmt::format("{}c{}", n == 0 ? "" : ", ", n);
+  return out;
+}
+
+std::string row_condition(const TableShape& shape, const char* row, const char* staged) {
+  std::string out;
+  for (std::size_t n = 0; n < shape.width(); ++n) {
+    // DuckDB takes 1 month and 30 days for equal; what counts here is what was stored.
+    const char* cast = shape.types[n].shape == Shape::kInterval ? "::VARCHAR" : "";
+    out += fmt::format("{}{}.{}{} IS NOT DISTINCT FROM {}.c{}{}", n == 0 ? "" : " AND ", row,
+                       identifier(shape.relation->columns[n].name), cast, staged, n, cast);
+  }
+  return out;
 }
 
 bool same_columns(const TableShape& a, const TableShape& b) {

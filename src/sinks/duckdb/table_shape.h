@@ -31,6 +31,13 @@ struct TableShape {
   bool intermediate = false;
 };
 
+/// SQL: the relation's columns in order, each behind `prefix` ("t.").
+std::string listed_columns(const Relation& relation, const std::string& prefix = "");
+/// SQL: the columns of a staged row in the same order: c0, c1 …
+std::string staged_columns(const TableShape& shape);
+/// SQL: whether the rows called `row` (with the table's columns) and `staged` (c0, c1 …) are the same in everything.
+std::string row_condition(const TableShape& shape, const char* row, const char* staged);
+
 /// Whether the target's columns are the same under both versions of a relation.
 bool same_columns(const TableShape& a, const TableShape& b);
 /// Whether rows are told apart alike.

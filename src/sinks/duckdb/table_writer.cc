@@ -51,13 +51,6 @@ std::string TableWriter::key_matches(const char* table, const char* staged) cons
   return out;
 }
 
-std::string TableWriter::columns(const char* table) const {
-  std::string out;
-  for (const Column& column : shape_.relation->columns)
-    out += fmt::format("{}{}{}{}", out.empty() ? "" : ", ", table, *table == '\0' ? "" : ".", identifier(column.name));
-  return out;
-}
-
 void TableWriter::expect(std::uint64_t wanted, std::uint64_t found, const Change& change, const char* what) {
   if (wanted == found) return;
   throw SuspectTable{&table_, batch_.position_of(change),
@@ -217,13 +210,13 @@ void TableWriter::stage_rows() {
 }
 
 void TableWriter::insert_filled() {
-  std::string list;
-  for (std::size_t n = 0; n < shape_.width(); ++n) list += fmt::format("{}c{}", n == 0 ? "" : ", ", n);
+  const std::string list = staged_columns(shape_);
   connection_.run(fmt::format("INSERT INTO {}({}) SELECT {} FROM temp.tailrace_filled WHERE NOT is_version",
-                              table_.mirror_name(), columns(""), list));
+                              table_.mirror_name(), listed_columns(*shape_.relation), list));
   if (shape_.history)
     connection_.run(fmt::format("INSERT INTO {0}({1}, {2}) SELECT {3}, {2} FROM temp.tailrace_filled WHERE is_version",
-                                table_.history_name(), columns(""), fmt::join(kHistoryColumnNames, ", "), list));
+                                table_.history_name(), listed_columns(*shape_.relation),
+                                fmt::join(kHistoryColumnNames, ", "), list));
   connection_.run("DROP TABLE temp.tailrace_filled");
   connection_.run("DROP TABLE temp.tailrace_stage");
 }

@@ -61,8 +61,6 @@ class TableWriter {
   std::string declare(char prefix, const std::vector<TargetType>& types) const;
   /// t."id" = s.b0 AND …
   std::string key_matches(const char* table, const char* staged) const;
-  std::string row_matches(const char* table, const char* staged) const;
-  std::string columns(const char* table) const;
 
   Connection& connection_;
   TableBatch& batch_;
@@ -76,5 +74,9 @@ class TableWriter {
 constexpr std::size_t kHistoryColumns = kHistoryColumnNames.size();
 /// Their declarations.
 std::string history_columns();
+/// SQL: all columns of an open version `h` as they are once it ended, for INSERT … BY NAME SELECT. The arguments are
+/// SQL. A copied version begins at its fence. What was written before the fence and visible only after it ends such a
+/// version below its beginning: then it begins, and ends, there. It held "since at least" anyway.
+std::string ended_version(const std::string& moment, const std::string& lsn, const std::string& seq);
 
 }  // namespace tailrace::duckdb

@@ -12,16 +12,15 @@
 #include <vector>
 
 #include "model/change_batch.h"
+#include "model/tuple_for_test.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/handle.h"
 
 /// A little language for tests of the DuckDB target: tables, batches, a target file, and what it holds.
 namespace tailrace::duckdb::test {
 
-using Value = std::optional<std::string>;
-using Row = std::vector<Value>;
-/// A TOAST value that the server did not send.
-inline const std::string kUnchanged = "\x01unchanged";
+using Row = RowForTest;
+using Value = Row::value_type;
 
 struct ColumnSpec {
   std::string name;
@@ -58,21 +57,6 @@ inline RelationPtr table(const std::string& name, const std::vector<ColumnSpec>&
 
 /// id int8 primary key, v text, big text.
 inline RelationPtr items() { return table("items", {{"id", 20, -1, 1}, {"v"}, {"big"}}); }
-
-inline std::string tuple_bytes(const Row& row) {
-  std::string bytes;
-  TupleWriter writer(bytes, static_cast<std::uint16_t>(row.size()));
-  for (const Value& value : row) {
-    if (!value) {
-      writer.null();
-    } else if (*value == kUnchanged) {
-      writer.unchanged();
-    } else {
-      writer.text(*value);
-    }
-  }
-  return bytes;
-}
 
 /// Builds one batch, transaction by transaction. LSNs rise by 100, times by a second, over the life of a Clock.
 struct Clock {
