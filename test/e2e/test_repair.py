@@ -5,6 +5,11 @@ from e2e.duckdb_file import rows
 from e2e.pair import Hammer, Pair, found
 from e2e.tailrace import Exit, Tailrace
 
+KEEPS_COLUMNS = """name: kept
+source: {{postgres: {{url: "{url}"}}}}
+sinks: {{warehouse: {{duckdb: {{path: {target}, history: true, dropped_columns: keep}}}}}}
+"""
+
 DIFFERENCES = ("DELETE FROM public.t WHERE id = 20003", "UPDATE public.t SET n = 9, big = NULL WHERE id = 20005",
                "INSERT INTO public.t (id, n) VALUES (1000000, 1)",
                "INSERT INTO public.t SELECT * FROM public.t WHERE id = 20007")
@@ -81,3 +86,27 @@ def test_a_crash_while_rows_are_put_right_leaves_the_old_or_the_new_ones(cluster
     assert len(found(pair.table("public.t"))) == 4
     assert pair.verify("--repair")[0] == Exit.DONE
     assert_equal(pair)
+
+
+def test_rows_of_tables_whose_columns_changed_are_put_right(cluster: Cluster, database: str, tailrace: Tailrace):
+    """New columns stand behind all others, also behind a history's own; dropped ones stay, by request."""
+    make_table(cluster, database)
+    file = tailrace.directory / "kept.yaml"
+    file.write_text(KEEPS_COLUMNS.format(url=cluster.url(database), target=tailrace.directory / "target.duckdb"))
+    pair = Pair(cluster, database, tailrace, process=tailrace.start("run", file, "--state", tailrace.state))
+    cluster.execute("ALTER TABLE t DROP COLUMN v", "ALTER TABLE t ADD COLUMN extra text DEFAULT 'more'",
+                    "UPDATE t SET n = 5 WHERE id = 20001", database=database)
+    pair.wait()
+    wrong = "UPDATE public.{} SET n = 9, extra = 'wrong' WHERE id = 20005"
+    pair.plant(wrong.format("t"), wrong.format("t__history"), "DELETE FROM public.t WHERE id = 20003",
+               "DELETE FROM public.t__history WHERE id = 20003")
+    assert pair.table("public.t", "--repair")["repaired"] == 2
+    cluster.execute("UPDATE t SET n = 1, extra = 'last' WHERE id IN (20003, 20005)", database=database)
+    pair.wait()
+    assert pair.process.stop() == Exit.DONE, pair.process.err()
+    of_source = "SELECT id, n, big, extra FROM {}t ORDER BY id"
+    assert rows(pair.target, of_source.format("public.")) == cluster.query(of_source.format(""), database=database)
+    assert rows(pair.target, "SELECT count(*) FROM public.t WHERE v = 'v'") == [(3008,)]  # the others were written since
+    versions = "SELECT n, extra, is_current FROM public.t__history WHERE id = {} ORDER BY from_lsn, effective_to NULLS LAST"
+    assert rows(pair.target, versions.format(20005)) == [(9, "wrong", False), (0, "more", False), (1, "last", True)]
+    assert rows(pair.target, versions.format(20003)) == [(0, "more", False), (1, "last", True)]

@@ -41,12 +41,10 @@ std::uint64_t DuckdbSink::State::put_mirror_right(const Table& table) {
       fmt::format("DELETE FROM {} AS t USING (FROM temp.tailrace_expected SEMI JOIN temp.tailrace_wrong USING "
                   "(i)) AS s WHERE {}",
                   mirror, key_condition(table.shape, "t", "s")));
-  std::string columns;
-  for (std::size_t n = 0; n < table.shape.width(); ++n) columns += fmt::format("{}c{}", n == 0 ? "" : ", ", n);
   connection_->run(
-      fmt::format("INSERT INTO {} SELECT {} FROM temp.tailrace_expected SEMI JOIN temp.tailrace_wrong USING "
-                  "(i) WHERE present",
-                  mirror, columns));
+      fmt::format("INSERT INTO {}({}) SELECT {} FROM temp.tailrace_expected SEMI JOIN temp.tailrace_wrong USING (i) "
+                  "WHERE present",
+                  mirror, listed_columns(*table.shape.relation), staged_columns(table.shape)));
   const auto count = connection_->rows("SELECT count(*)::VARCHAR FROM temp.tailrace_wrong").front().front().second;
   connection_->run("DROP TABLE temp.tailrace_wrong");
   return std::stoull(count);
@@ -55,14 +53,8 @@ std::uint64_t DuckdbSink::State::put_mirror_right(const Table& table) {
 void DuckdbSink::State::put_history_right(const Table& table) {
   const std::string history = table.history_name();
   const std::string moment = fmt::format("make_timestamptz({})", pending_.commit_time.unix_micros());
-  const std::uint64_t lsn = pending_.position.commit_end.value();
-  const std::uint64_t seq = pending_.seq.value();
-  std::string names;
-  std::string staged;
-  for (std::size_t n = 0; n < table.shape.width(); ++n) {
-    names += fmt::format("{}h.{}", n == 0 ? "" : ", ", identifier(table.shape.relation->columns[n].name));
-    staged += fmt::format("c{}, ", n);
-  }
+  const std::string lsn = fmt::format("{}::UBIGINT", pending_.position.commit_end.value());
+  const std::string seq = fmt::format("{}::UBIGINT", pending_.seq.value());
   connection_->run(fmt::format(
       "CREATE OR REPLACE TEMP TABLE tailrace_wrong AS SELECT s.i FROM temp.tailrace_expected AS s LEFT JOIN {} AS h ON "
       "h.is_current AND {} GROUP BY s.i, s.present HAVING CASE WHEN s.present THEN count(h.rowid) <> 1 OR NOT "
@@ -70,14 +62,14 @@ void DuckdbSink::State::put_history_right(const Table& table) {
       history, key_condition(table.shape, "h", "s"), row_condition(table.shape, "h", "s")));
   const std::string wrong = "(FROM temp.tailrace_expected SEMI JOIN temp.tailrace_wrong USING (i)) AS s";
   // Nobody knows since when it was wrong: the history says when it was found.
-  connection_->run(fmt::format(
-      "INSERT INTO {0} SELECT {1}, least(h.effective_from, {2}), {2}, false, least(h.from_lsn, {3}::UBIGINT), {3}, "
-      "h.from_seq, {4} FROM {0} AS h JOIN {5} ON h.is_current AND {6}",
-      history, names, moment, lsn, seq, wrong, key_condition(table.shape, "h", "s")));
+  connection_->run(fmt::format("INSERT INTO {0} BY NAME SELECT {1} FROM {0} AS h JOIN {2} ON h.is_current AND {3}",
+                               history, ended_version(moment, lsn, seq), wrong, key_condition(table.shape, "h", "s")));
   connection_->run(fmt::format("DELETE FROM {} AS h USING {} WHERE h.is_current AND {}", history, wrong,
                                key_condition(table.shape, "h", "s")));
-  connection_->run(fmt::format("INSERT INTO {} SELECT {}{}, NULL, true, {}, NULL, {}, NULL FROM {} WHERE present",
-                               history, staged, moment, lsn, seq, wrong));
+  connection_->run(fmt::format(
+      "INSERT INTO {}({}, effective_from, is_current, from_lsn, from_seq) SELECT {}, {}, true, {}, {} FROM "
+      "{} WHERE present",
+      history, listed_columns(*table.shape.relation), staged_columns(table.shape), moment, lsn, seq, wrong));
   connection_->run("DROP TABLE temp.tailrace_wrong");
 }
 
