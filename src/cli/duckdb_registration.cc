@@ -50,14 +50,19 @@ Object<DuckdbDraft> duckdb_object() {
   FieldDoc history;
   history.name = "history";
   history.doc =
-      "Tables that also get `TABLE__history`: a list of patterns, or a map with `tables`, `intermediate` and `safety`.";
-  history.type = "list of text, or map";
+      "Tables that also get `TABLE__history`: true for all, a list of patterns, or a map with `tables`, `intermediate` "
+      "and `safety`.";
+  history.type = "true or false, list of text, or map";
   Object<DuckdbDraft> object("A DuckDB file that mirrors the source.");
   object.text("path", &DuckdbDraft::path, "The file; made when it is missing.", Need::kRequired)
       .other(std::move(history),
              [history_map](DuckdbDraft& into, const Node& node, const Reading& reading) {
                if (node.kind == Node::Kind::kMap) {
                  history_map.read(into, node, reading);
+               } else if (node.kind == Node::Kind::kScalar && !node.quoted &&
+                          (node.text == "true" || node.text == "false")) {
+                 into.history.clear();
+                 if (reading.truth(node)) into.history.emplace_back("*.*");
                } else {
                  into.history = reading.texts(node);
                }
