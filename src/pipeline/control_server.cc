@@ -178,6 +178,7 @@ void ControlServer::answer_query(Client& client, const Json& request, std::stop_
     waiting += piece;
     if (waiting.size() >= kPiece) send();
   };
+  const TargetVisit visit = pipeline_.visit(sink.name, milliseconds(0), attention.unwanted());
   sink.query(query, take, attention.unwanted());
   send();
   channel.write(done_line(moment));

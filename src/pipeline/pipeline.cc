@@ -389,6 +389,10 @@ const SinkSetup& Pipeline::lend(const std::string& sink, milliseconds timeout) {
   return setup;
 }
 
+TargetVisit Pipeline::visit(const std::string& sink, milliseconds patience, std::stop_token stop) {
+  return runner(sink).visit(patience, std::move(stop));
+}
+
 std::uint64_t Pipeline::mend(const std::string& sink, Mending mending, milliseconds timeout) {
   return runner(sink).mend(std::move(mending), timeout);
 }

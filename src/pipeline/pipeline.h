@@ -65,6 +65,8 @@ class Pipeline final : private RunnerHost {
   const SinkSetup& lend(const std::string& sink, std::chrono::milliseconds timeout);
   void give_back(const std::string& sink);
 
+  /// See SinkRunner::visit.
+  TargetVisit visit(const std::string& sink, std::chrono::milliseconds patience, std::stop_token stop);
   /// See SinkRunner::mend.
   std::uint64_t mend(const std::string& sink, Mending mending, std::chrono::milliseconds timeout);
   /// What a comparison found to differ last, for status(); replaces what it found before.

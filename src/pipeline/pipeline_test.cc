@@ -294,6 +294,28 @@ TEST_F(PipelineTest, ALentTargetIsLeftAloneUntilItComesBack) {
   EXPECT_TRUE(eventually([this] { return target_.look() == (Rows{"a", "b"}); }));
 }
 
+TEST_F(PipelineTest, ATargetIsLentOnceNobodyReadsItAndNotReadWhileItIsLent) {
+  PipelineSpec lending = spec();
+  lending.sinks[0].query = [](const QueryRequest&, const QueryOutput&, std::stop_token) {};
+  Background running(std::move(lending), quick());
+  server_.commit("a");
+  ASSERT_TRUE(eventually([this] { return target_.look() == Rows{"a"}; }));
+  std::optional<TargetVisit> visit(running->visit("target", 0ms, {}));
+  EXPECT_THROW(running->lend("", 200ms), TimeoutError);
+  std::atomic<bool> lent{false};
+  const std::jthread borrower([&] {
+    running->lend("", 10s);
+    lent = true;
+  });
+  ASSERT_TRUE(eventually([&] { return running->status().sinks[0].state == "lent"; }));
+  EXPECT_THROW(running->visit("target", 0ms, {}), RetryError);
+  EXPECT_FALSE(lent);
+  visit.reset();
+  EXPECT_TRUE(eventually([&] { return lent.load(); }));
+  const std::jthread reader([&] { visit.emplace(running->visit("target", 10s, {})); });
+  running->give_back("target");
+}
+
 TEST_F(PipelineTest, RowsThatLackAValueAreReadBesideTheStreamWhateverTheSourceDoes) {
   std::atomic<int> reads{0};
   std::atomic<bool> hangs{true};

@@ -13,6 +13,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "journal/journal.h"
@@ -67,6 +68,23 @@ struct Mending {
   std::function<std::vector<sinks::ExpectedRow>(const Position& at)> rows_at;
 };
 
+/// Somebody in this process reads a sink's target beside the sink: as long as one lives, the target is not lent. Owned
+/// by who reads, on any thread; ends before the runner. Made by SinkRunner::visit().
+class TargetVisit {
+ public:
+  explicit TargetVisit(std::function<void()> end) : end_(std::move(end)) {}
+  TargetVisit(TargetVisit&& other) noexcept : end_(std::exchange(other.end_, nullptr)) {}
+  TargetVisit& operator=(TargetVisit&&) = delete;
+  TargetVisit(const TargetVisit&) = delete;
+  TargetVisit& operator=(const TargetVisit&) = delete;
+  ~TargetVisit() {
+    if (end_) end_();
+  }
+
+ private:
+  std::function<void()> end_;
+};
+
 /// Takes one sink through the log on a thread of its own: opens it, copies what it has not, then applies batch after
 /// batch; retries what asks for it, stops at what does not. Owned by the pipeline.
 class SinkRunner {
@@ -102,10 +120,12 @@ class SinkRunner {
   std::exception_ptr failure() const;
   bool ended() const;
 
-  /// Lets go of the target until give_back(). Returns once it is free. Throws RetryError TR691 when it is lent already
-  /// or not open, TimeoutError when the runner does not come to it in time.
+  /// Lets go of the target until give_back(). Returns once it is free and no visit lasts. Throws RetryError TR691 when
+  /// it is lent already or not open, TimeoutError TR220 when that does not come in time.
   void lend(std::chrono::milliseconds timeout);
   void give_back();
+  /// Throws RetryError TR691 when the target is still lent after `patience`, or `stop` came.
+  TargetVisit visit(std::chrono::milliseconds patience, std::stop_token stop);
   /// Has the sink put rows right at its place between two batches, durable on return. Gives how many were wrong. Throws
   /// TimeoutError TR221 when the runner does not come to it in time, and what asking for the rows throws.
   std::uint64_t mend(Mending mending, std::chrono::milliseconds timeout);
@@ -238,6 +258,7 @@ class SinkRunner {
   std::optional<std::uint64_t> mended_;
   std::exception_ptr mending_failure_;
   bool lend_wanted_ = false;
+  unsigned visits_ = 0;
   std::optional<SteadyClock::time_point> drain_until_;
 
   std::jthread thread_;

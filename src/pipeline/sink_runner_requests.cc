@@ -19,11 +19,15 @@ void SinkRunner::lend(milliseconds timeout) {
   }
   lend_wanted_ = true;
   const bool free = changed_.wait_for(lock, timeout, [this] {
-    return state_ == State::kLent || state_ == State::kFailed || state_ == State::kStopped;
+    return (state_ == State::kLent && visits_ == 0) || state_ == State::kFailed || state_ == State::kStopped;
   });
   if (free && state_ == State::kLent) return;
   lend_wanted_ = false;
   changed_.notify_all();
+  if (state_ == State::kLent) {
+    throw TimeoutError("TR220", fmt::format("{} could not be freed in time: it is being read", setup_.name),
+                       "try again when the query is done");
+  }
   if (free) throw RetryError("TR691", fmt::format("{} is not running", setup_.name), "look at `tailrace status`");
   throw TimeoutError("TR220", fmt::format("{} could not be freed in time (it is {})", setup_.name, name_of(state_)),
                      "try again when the copy or the large transaction is done");
@@ -33,6 +37,18 @@ void SinkRunner::give_back() {
   const std::lock_guard lock(mutex_);
   lend_wanted_ = false;
   changed_.notify_all();
+}
+
+TargetVisit SinkRunner::visit(milliseconds patience, std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait_for(lock, stop, patience, [this] { return !lend_wanted_ || state_ != State::kLent; }))
+    throw RetryError("TR691", fmt::format("{} is lent", setup_.name), "ask again when it is given back");
+  ++visits_;
+  return TargetVisit([this] {
+    const std::lock_guard ending(mutex_);
+    --visits_;
+    changed_.notify_all();
+  });
 }
 
 void SinkRunner::serve_lend(std::stop_token stop) {

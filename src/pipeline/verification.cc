@@ -46,6 +46,46 @@ class PipelineFollower final : public parity::Follower {
   const std::stop_token stop_;
 };
 
+/// How long a comparison waits for a target that is lent.
+constexpr std::chrono::seconds kLentPatience{60};
+
+class VisitingLook final : public sinks::Look {
+ public:
+  VisitingLook(TargetVisit visit, sinks::Comparison& target) : visit_(std::move(visit)), look_(target.look()) {}
+  Position position() const override { return look_->position(); }
+  const std::vector<sinks::ComparedTable>& tables() const override { return look_->tables(); }
+  BucketDigests digest(const Relation& relation, const KeyRange& range) override {
+    return look_->digest(relation, range);
+  }
+  std::vector<RowHash> list(const Relation& relation, const KeyRange& range,
+                            const std::vector<std::size_t>& buckets) override {
+    return look_->list(relation, range, buckets);
+  }
+  std::vector<sinks::Verdict> judge(const Relation& relation, const std::vector<sinks::ExpectedRow>& rows) override {
+    return look_->judge(relation, rows);
+  }
+
+ private:
+  TargetVisit visit_;  // ends after the look
+  std::unique_ptr<sinks::Look> look_;
+};
+
+/// Looks at a sink's target only while it is not lent.
+class VisitingComparison final : public sinks::Comparison {
+ public:
+  VisitingComparison(Pipeline& pipeline, const SinkSetup& sink, std::stop_token stop)
+      : pipeline_(pipeline), sink_(sink.name), target_(sink.compare()), stop_(std::move(stop)) {}
+  std::unique_ptr<sinks::Look> look() override {
+    return std::make_unique<VisitingLook>(pipeline_.visit(sink_, kLentPatience, stop_), *target_);
+  }
+
+ private:
+  Pipeline& pipeline_;
+  const std::string sink_;
+  const std::unique_ptr<sinks::Comparison> target_;
+  const std::stop_token stop_;
+};
+
 const SinkSetup& comparable_sink(const PipelineSpec& spec, const std::string& name) {
   for (const SinkSetup& sink : spec.sinks)
     if (sink.compare && (name.empty() || sink.name == name)) return sink;
@@ -91,9 +131,9 @@ Verification verify(Pipeline& pipeline, const std::string& sink, const parity::V
   if (!pipeline.spec().source.compare)
     throw BadConfigError("TR513", "this source cannot be compared", "look at `tailrace status`");
   const auto source = pipeline.spec().source.compare(stop);
-  const auto target = setup.compare();
+  VisitingComparison target(pipeline, setup, stop);
   PipelineFollower follower(pipeline, setup.name, stop);
-  parity::Verifier verifier(*source, *target, follower, options, stop);
+  parity::Verifier verifier(*source, target, follower, options, stop);
   Verification found;
   found.sink = setup.name;
   found.tables = verifier.run(done);
