@@ -19,6 +19,7 @@ using config::Privacy;
 using postgres::SnapshotMode;
 using postgres::SourceFacts;
 using postgres::SourceSpec;
+using postgres::StreamingMode;
 
 /// Keeps the source's facts in the pipeline's catalog.
 class CatalogMemory final : public postgres::SourceMemory {
@@ -41,6 +42,7 @@ class CatalogMemory final : public postgres::SourceMemory {
       facts.protocol = json.at("protocol").get<int>();
       facts.streaming = json.at("streaming").get<bool>();
       facts.published = json.value("published", "");
+      facts.adopted_until = Lsn(json.value("adopted_until", std::uint64_t{0}));
       return facts;
     } catch (const nlohmann::json::exception& error) {
       throw CorruptionError("TR515", std::string("the catalog's facts of the source cannot be read: ") + error.what(),
@@ -58,7 +60,8 @@ class CatalogMemory final : public postgres::SourceMemory {
                                  {"acknowledged", facts.acknowledged.value()},
                                  {"protocol", facts.protocol},
                                  {"streaming", facts.streaming},
-                                 {"published", facts.published}};
+                                 {"published", facts.published},
+                                 {"adopted_until", facts.adopted_until.value()}};
     store_.save_facts(json.dump(),
                       std::to_string(facts.system_identifier) + "/" + std::to_string(facts.database.value()));
   }
@@ -104,6 +107,8 @@ struct PostgresDraft {
   std::string url;
   std::vector<std::string> tables;
   std::string slot;
+  bool adopt_slot = false;
+  StreamingMode streaming = SourceSpec().streaming;
   PublicationDraft publication;
   SnapshotDraft snapshot;
   std::chrono::seconds connect_timeout = SourceSpec().connect_timeout;
@@ -129,6 +134,13 @@ Object<PostgresDraft> postgres_object() {
       .texts("tables", &PostgresDraft::tables,
              "Patterns `schema.table` (`tailrace docs table-patterns`); default: every table.")
       .text("slot", &PostgresDraft::slot, "Replication slot; default `tailrace_NAME`.")
+      .truth("adopt_slot", &PostgresDraft::adopt_slot,
+             "The slot exists already, with the publication, and is taken over where it stands.")
+      .choice<StreamingMode>(
+          "streaming", &PostgresDraft::streaming,
+          {{"on", StreamingMode::kOn}, {"off", StreamingMode::kOff}, {"parallel", StreamingMode::kParallel}},
+          "Large transactions are received while they are in progress; `off`: after their commit, spilled by the "
+          "server.")
       .object("publication", &PostgresDraft::publication, publication)
       .object("snapshot", &PostgresDraft::snapshot, snapshot)
       .duration("connect_timeout", &PostgresDraft::connect_timeout, "For one attempt to connect to one host.")
@@ -177,7 +189,10 @@ pipeline::SourceKind postgres_kind() {
             spec.tables = draft.tables;
             spec.slot = draft.slot.empty() ? "tailrace_" + pipeline : draft.slot;
             spec.publication = draft.publication.name.empty() ? "tailrace_" + pipeline : draft.publication.name;
-            spec.create_publication = draft.publication.create;
+            spec.adopt_slot = draft.adopt_slot;
+            spec.streaming = draft.streaming;
+            // What a slot sends, its publication must have said before.
+            spec.create_publication = draft.publication.create && !draft.adopt_slot;
             spec.snapshot = draft.snapshot.mode;
             spec.copy_readers = draft.snapshot.parallel;
             spec.copy_rows_per_second = draft.snapshot.rows_per_second;

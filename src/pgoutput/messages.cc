@@ -182,7 +182,9 @@ StreamAbort parse_stream_abort(ByteView message) {
     StreamAbort out;
     out.xid = xid(in);
     out.sub_xid = xid(in);
-    if (!in.empty()) in.skip(16);
+    if (in.empty()) return out;
+    out.abort_lsn = lsn(in);
+    out.abort_time = time(in);
     return out;
   });
 }

@@ -94,6 +94,9 @@ struct StreamCommit {
 struct StreamAbort {
   Xid xid;
   Xid sub_xid;
+  /// Only with streaming=parallel; else 0.
+  Lsn abort_lsn;
+  PgTime abort_time;
 };
 /// b, P and p (p has the shape of P).
 struct Prepare {

@@ -64,6 +64,8 @@ TEST(Pgoutput, StreamAbortComesInTwoForms) {
   out.be64(1);
   out.be64(2);
   EXPECT_EQ(parse_stream_abort(bytes).sub_xid, Xid(8));
+  EXPECT_EQ(parse_stream_abort(bytes).abort_lsn, Lsn(1));
+  EXPECT_EQ(parse_stream_abort(bytes).abort_time, PgTime(2));
   out.u8(0);
   EXPECT_THROW(parse_stream_abort(bytes), BadDataError);
 }

@@ -259,6 +259,11 @@ std::string Connection::server_version_text() const {
   return text == nullptr ? "" : text;
 }
 
+bool Connection::has_news() const {
+  pollfd look{PQsocket(connection_), POLLIN, 0};
+  return poll(&look, 1, 0) > 0;
+}
+
 ServerPlace Connection::place() const {
   const auto text = [](const char* value) { return value == nullptr ? std::string() : std::string(value); };
   return {text(PQhost(connection_)), text(PQhostaddr(connection_)), text(PQport(connection_)), "any"};

@@ -81,6 +81,8 @@ class Connection {
   /// The server that was reached.
   ServerPlace place() const;
   pg_conn* handle() const { return connection_; }
+  /// Between queries: the server has said something by itself, mostly that it is going away.
+  bool has_news() const;
 
  private:
   explicit Connection(pg_conn* connection) : connection_(connection) {}

@@ -20,7 +20,8 @@ Lsn overlap_begin(const TransactionLog& log, Lsn consistent_point) {
   return remembers_fewer ? consistent_point : std::max(begin, consistent_point);
 }
 
-Overlap::Overlap(const TransactionLog& log, Lsn start) : log_(log), passed_(start >= log.end().commit_end) {
+Overlap::Overlap(const TransactionLog& log, Lsn start)
+    : log_(log), start_(start), passed_(start >= log.end().commit_end) {
   for (std::size_t n = 1; n <= kOverlapCommits; ++n) {
     const Lsn end = log.nth_last_commit(n);
     if (end <= start || !expected_.insert(end).second) break;

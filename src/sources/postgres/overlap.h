@@ -13,6 +13,7 @@ class Overlap {
  public:
   /// `start`: the server sends what ended after it.
   Overlap(const TransactionLog& log, Lsn start);
+  Lsn start() const { return start_; }
 
   /// The commit ends at or below the log's end and has changes. Throws RefusedError (TR117) on a fork.
   void resent(const CommitRecord& record);
@@ -24,6 +25,7 @@ class Overlap {
 
  private:
   const TransactionLog& log_;
+  Lsn start_;
   /// Ends of logged commits not seen again yet.
   std::set<Lsn> expected_;
   Lsn oldest_remembered_;

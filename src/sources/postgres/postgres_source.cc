@@ -6,6 +6,7 @@
 #include "base/crash_point.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "sources/postgres/adoption.h"
 #include "sources/postgres/catalog.h"
 #include "sources/postgres/fence.h"
 #include "sources/postgres/preflight_rules.h"
@@ -51,13 +52,14 @@ Sessions connect(const SourceSpec& spec, const std::stop_token& stop) {
 }
 
 std::string start_command(const Connection& replication, const SourceFacts& facts,
-                          const std::vector<std::string>& publications, Lsn start) {
+                          const std::vector<std::string>& publications, bool parallel, Lsn start) {
   std::string names;
   for (const std::string& name : publications) names += (names.empty() ? "" : ",") + replication.quoted_name(name);
   std::string command = "START_REPLICATION SLOT " + replication.quoted_name(facts.slot) + " LOGICAL " + start.str() +
                         " (proto_version '" + std::to_string(facts.protocol) + "', publication_names " +
                         replication.quoted_text(names);
-  if (facts.streaming) command += ", streaming 'on', messages 'true'";
+  if (facts.protocol >= 2) command += ", messages 'true'";
+  if (facts.streaming) command += std::string(", streaming '") + (parallel ? "parallel" : "on") + "'";
   return command + ")";
 }
 
@@ -221,7 +223,7 @@ void PostgresSource::Impl::make_slot(Sessions& sessions, const ServerIdentity& s
     throw RefusedError("TR118", "there is a log, but what it was read from is not remembered",
                        "delete the whole state directory, or bring its catalog back");
   Connection& sql = *sessions.sql;
-  if (intended_before) drop_unfinished_slot(sql, spec_.slot);
+  if (intended_before && !spec_.adopt_slot) drop_unfinished_slot(sql, spec_.slot);
   const std::vector<Candidate> tables = find_candidates(sql, spec_.tables);
   refuse_errors(examine(sql, spec_, tables, false));
   SourceFacts facts;
@@ -231,21 +233,29 @@ void PostgresSource::Impl::make_slot(Sessions& sessions, const ServerIdentity& s
   facts.slot = spec_.slot;
   facts.publication = spec_.publication;
   facts.protocol = protocol_for(sql.server_version());
-  facts.streaming = facts.protocol >= 2;
-  set_facts(facts);
+  facts.streaming = facts.protocol >= 2 && spec_.streaming != StreamingMode::kOff;
+  if (!spec_.adopt_slot) set_facts(facts);
   const std::vector<std::string> publications = ensure_publications(sql, spec_, tables);
   if (const std::string missing = unpublished_tables(sql, publications, tables);
       spec_.create_publication && !missing.empty())
     throw RefusedError("TR119", "publication \"" + spec_.publication + "\" exists, but lacks " + missing,
                        "DROP PUBLICATION " + sql.quoted_name(spec_.publication) + "; -- it is then made anew");
-  NewSlot made = create_slot(*sessions.replication, spec_.slot, stop, [&] { tell_waiting(sql, "the new slot"); });
+  NewSlot made;
+  if (spec_.adopt_slot) {
+    const AdoptedSlot adopted = adopt_slot(sql, spec_, stop, [&] { tell_waiting(sql, "the adopted slot"); });
+    made.consistent_point = adopted.confirmed;
+    facts.adopted_until = adopted.adopted_until;
+  } else {
+    made = create_slot(*sessions.replication, spec_.slot, stop, [&] { tell_waiting(sql, "the new slot"); });
+  }
   TAILRACE_CRASH_POINT("source.after_slot_created");
   facts.consistent_point = made.consistent_point;
   facts.published = describe_publication(Catalog(sql).published_tables(publications, spec_.tables));
   set_facts(facts);
   no_longer_waiting();
   begin_log(facts);
-  log::info("source.slot", "slot {} was made at {}", spec_.slot, made.consistent_point.str());
+  log::info("source.slot", "slot {} {} at {}", spec_.slot, spec_.adopt_slot ? "was adopted" : "was made",
+            made.consistent_point.str());
   if (made.snapshot_name.empty() || spec_.snapshot == SnapshotMode::kNever) return;
   const std::lock_guard lock(mutex_);
   exporter_ = std::move(sessions.replication);
@@ -302,7 +312,7 @@ void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop
   auto slot = read_slot(*sessions.sql, spec_.slot);
   SourceFacts now = verify_history(*sessions.replication, server, slot, facts(), log_.end());
   now.protocol = protocol_for(sessions.sql->server_version());
-  now.streaming = now.protocol >= 2;
+  now.streaming = now.protocol >= 2 && spec_.streaming != StreamingMode::kOff;
   set_facts(now);
   const std::vector<std::string> publications = existing_publications(*sessions.sql, spec_);
   if (publications.empty() || publications.front() != spec_.publication)
@@ -311,8 +321,12 @@ void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop
   SessionOptions options;
   options.status_interval = status_interval(*sessions.replication);
   options.silence_limit = spec_.silence_limit;
-  const Lsn asked = overlap_begin(log_, now.consistent_point);
-  options.start_command = start_command(*sessions.replication, now, publications, asked);
+  options.adopted_until = now.adopted_until;
+  Lsn asked = overlap_begin(log_, now.consistent_point);
+  // Behind that a transaction may be prepared which we have not got for good.
+  if (slot->two_phase) asked = std::min(asked, slot->confirmed);
+  const bool parallel = spec_.streaming == StreamingMode::kParallel && now.protocol >= 4;
+  options.start_command = start_command(*sessions.replication, now, publications, parallel, asked);
   Catalog catalog(*sessions.sql);
   StreamSession session(
       open_channel(*sessions.replication), log_, [&](ByteView message) { return catalog.resolve(message); }, options,
@@ -330,7 +344,9 @@ void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop
 void PostgresSource::Impl::watch(Connection& sql, const std::vector<std::string>& publications) {
   const auto now = SteadyClock::now();
   if (now - last_remembered_ >= kRememberInterval) remember_acknowledged();
-  if (now - last_watch_ < kWatchInterval) return;
+  // A server that shuts down waits until it is told that all was received, which a prepared transaction prevents; our
+  // other session ends at once and tells of it.
+  if (now - last_watch_ < kWatchInterval && !sql.has_news()) return;
   last_watch_ = now;
   const auto slot = read_slot(sql, spec_.slot);
   const Lsn end = sql.query("SELECT pg_current_wal_insert_lsn()", "watching the slot").lsn(0, 0);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/table_patterns.h"
+#include "sources/postgres/adoption.h"
 #include "sources/postgres/slot.h"
 
 namespace tailrace::postgres {
@@ -64,7 +65,7 @@ void examine_server(Examination& now) {
              "ALTER SYSTEM SET wal_level = logical; -- then restart the server"});
   if (rows.flag(0, 1))
     now.add({"TR132", Severity::kError, "standby", "this server is a standby", "connect to the primary"});
-  if (rows.number(0, 3) >= rows.number(0, 2) && !now.slot_is_ours)
+  if (rows.number(0, 3) >= rows.number(0, 2) && !now.slot_is_ours && !now.spec.adopt_slot)
     now.add({"TR108", Severity::kError, "replication slots", "all " + std::string(rows.at(0, 2)) + " slots are taken",
              "ALTER SYSTEM SET max_replication_slots = " + std::to_string(rows.number(0, 2) + 10) +
                  "; -- then restart the server, or drop an unused slot"});
@@ -74,9 +75,20 @@ void examine_server(Examination& now) {
              "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();"});
 }
 
+void examine_adoption(Examination& now, const std::optional<SlotState>& slot) {
+  const std::optional<std::string> reason = slot ? reason_not_to_adopt(now.sql, *slot) : "it does not exist";
+  if (!reason) return;
+  now.add({"TR111", Severity::kError, "slot to adopt",
+           "replication slot \"" + now.spec.slot + "\" cannot be taken over: " + *reason,
+           slot ? "stop its reader, or name another slot"
+                : "SELECT pg_create_logical_replication_slot(" + now.sql.quoted_text(now.spec.slot) +
+                      ", 'pgoutput'); -- after the publication"});
+}
+
 void examine_slot(Examination& now) {
   if (now.slot_is_ours) return;
   const auto slot = read_slot(now.sql, now.spec.slot);
+  if (now.spec.adopt_slot) return examine_adoption(now, slot);
   if (!slot) return;
   const std::string drop = "SELECT pg_drop_replication_slot(" + now.sql.quoted_text(now.spec.slot) +
                            "); -- or give another name for the slot";

@@ -103,6 +103,44 @@ inline std::string stream_abort(std::uint32_t xid, std::uint32_t sub_xid) {
   return out;
 }
 
+/// 'b', 'P' or 'p'. A prepare's end is 8 above its own LSN, too.
+inline std::string prepare(char type, std::uint64_t prepare_lsn, std::uint32_t xid, const std::string& gid) {
+  std::string out(1, type);
+  ByteWriter writer(out);
+  if (type != 'b') writer.u8(0);
+  writer.be64(prepare_lsn);
+  writer.be64(prepare_lsn + 8);
+  writer.be64(500);
+  writer.be32(xid);
+  writer.c_string(gid);
+  return out;
+}
+
+inline std::string commit_prepared(std::uint64_t commit_lsn, std::uint32_t xid, const std::string& gid) {
+  std::string out = "K";
+  ByteWriter writer(out);
+  writer.u8(0);
+  writer.be64(commit_lsn);
+  writer.be64(commit_lsn + 8);
+  writer.be64(1000);
+  writer.be32(xid);
+  writer.c_string(gid);
+  return out;
+}
+
+inline std::string rollback_prepared(std::uint64_t rollback_lsn, std::uint32_t xid, const std::string& gid) {
+  std::string out = "r";
+  ByteWriter writer(out);
+  writer.u8(0);
+  writer.be64(rollback_lsn - 8);
+  writer.be64(rollback_lsn + 8);
+  writer.be64(500);
+  writer.be64(1000);
+  writer.be32(xid);
+  writer.c_string(gid);
+  return out;
+}
+
 /// A message of the server as it goes over the wire.
 inline std::string backend(char type, const std::string& body) {
   std::string out(1, type);

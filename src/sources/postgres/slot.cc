@@ -156,8 +156,6 @@ void verify_slot(const std::optional<SlotState>& slot, const SourceFacts& facts,
   if (slot->plugin != "pgoutput" || slot->temporary)
     throw RefusedError("TR113", name + " belongs to something else (plugin " + slot->plugin + ")",
                        "give another slot name");
-  if (slot->two_phase)
-    throw RefusedError("TR131", name + " was made with two-phase decoding", "give another slot name");
   if (slot->wal_status == "lost")
     throw RefusedError("TR114", name + " is lost: the server removed WAL that was still needed", kCopyAgain);
   const bool nothing_read = !log_end.commit_end.valid() && !facts.acknowledged.valid();

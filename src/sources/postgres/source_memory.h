@@ -26,6 +26,8 @@ struct SourceFacts {
   bool streaming = false;
   /// What the publications held when the slot was made (describe_publication()).
   std::string published;
+  /// Of a slot that was adopted: AdoptedSlot::adopted_until.
+  Lsn adopted_until;
 
   bool operator==(const SourceFacts&) const = default;
 };

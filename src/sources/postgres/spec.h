@@ -9,6 +9,10 @@ namespace tailrace::postgres {
 
 enum class SnapshotMode : std::uint8_t { kInitial, kNever };
 
+/// Whether the server sends transactions while they are in progress (14 and later). kParallel: with more told of an
+/// abort (16 and later; an older server is asked for kOn).
+enum class StreamingMode : std::uint8_t { kOff, kOn, kParallel };
+
 /// What to read from which PostgreSQL database. A value, as the user or a command gave it.
 struct SourceSpec {
   /// URI or keyword form, with all of libpq's options; environment and service files count too. Holds secrets: never
@@ -17,12 +21,15 @@ struct SourceSpec {
   /// TablePatterns; the system's own schemas are never meant.
   std::vector<std::string> tables;
   std::string slot = "tailrace";
+  /// The slot exists, made by somebody else: it is read from where it stands instead of being made.
+  bool adopt_slot = false;
   /// Tables without a usable replica identity go to a second publication of inserts and truncates, named with the
   /// suffix "_append", so that no UPDATE or DELETE of the application fails.
   std::string publication = "tailrace";
   /// Off: the publication must exist and is used as it is.
   bool create_publication = true;
   SnapshotMode snapshot = SnapshotMode::kInitial;
+  StreamingMode streaming = StreamingMode::kOn;
   /// Connections that read a copy.
   int copy_readers = 2;
   /// For all of them together; 0: no limit.

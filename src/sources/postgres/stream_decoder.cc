@@ -1,5 +1,8 @@
 #include "sources/postgres/stream_decoder.h"
 
+#include <algorithm>
+#include <set>
+
 #include "base/crash_point.h"
 #include "pgoutput/messages.h"
 
@@ -13,19 +16,22 @@ using pgoutput::MessageType;
                      "the server's or a proxy's bytes are not what PostgreSQL documents; nothing was applied");
 }
 
-[[noreturn]] void two_phase() {
-  throw RefusedError("TR131", "the slot was made with two-phase decoding, which is not supported",
-                     "use a slot of Tailrace's own: give another slot name");
+std::vector<Oid> relations_of(ByteView message) {
+  const MessageType type = pgoutput::type_of(message);
+  if (type == MessageType::kMessage) return {};
+  if (type == MessageType::kTruncate) return pgoutput::parse_truncate(message).relations;
+  return {pgoutput::parse_row_change(message).relation};
 }
 
 }  // namespace
 
 StreamDecoder::StreamDecoder(TransactionLog& log, RelationResolver resolve, Overlap overlap,
-                             std::function<void(const RetryError&)> wait_for_room)
+                             std::function<void(const RetryError&)> wait_for_room, Lsn adopted_until)
     : log_(log),
       resolve_(std::move(resolve)),
       overlap_(std::move(overlap)),
       wait_for_room_(std::move(wait_for_room)),
+      adopted_until_(adopted_until),
       passed_(log.end().commit_end) {}
 
 StreamDecoder::~StreamDecoder() = default;
@@ -51,7 +57,17 @@ std::uint64_t StreamDecoder::spilled_bytes() const {
   std::uint64_t total = 0;
   for (const auto& [xid, streamed] : streamed_)
     if (streamed.spill) total += streamed.spill->bytes();
+  for (const auto& [xid, prepared] : prepared_)
+    if (prepared.content.spill) total += prepared.content.spill->bytes();
   return total;
+}
+
+Lsn StreamDecoder::confirmable(Lsn durable) const {
+  Lsn held = durable;
+  // What began below the connection's beginning comes again with its end, since the slot had no two phases then.
+  for (const auto& [xid, prepared] : prepared_)
+    if (prepared.prepare_lsn >= overlap_.start()) held = std::min(held, prepared.prepare_lsn);
+  return held;
 }
 
 void StreamDecoder::take(ByteView message) {
@@ -74,11 +90,11 @@ void StreamDecoder::take(ByteView message) {
       return;
     case MessageType::kStreamCommit: return stream_commit(message);
     case MessageType::kStreamAbort: return stream_abort(message);
-    case MessageType::kBeginPrepare:
-    case MessageType::kPrepare:
-    case MessageType::kCommitPrepared:
-    case MessageType::kRollbackPrepared:
-    case MessageType::kStreamPrepare: two_phase();
+    case MessageType::kBeginPrepare: return begin_prepare(message);
+    case MessageType::kPrepare: return prepare(message);
+    case MessageType::kStreamPrepare: return stream_prepare(message);
+    case MessageType::kCommitPrepared: return commit_prepared(message);
+    case MessageType::kRollbackPrepared: return rollback_prepared(message);
   }
 }
 
@@ -128,6 +144,8 @@ void StreamDecoder::origin(ByteView message) {
     streamed_[segment_.value()].origin = std::move(name);
   } else if (plain_.open) {
     plain_.record.origin = std::move(name);
+  } else if (preparing_) {
+    preparing_->content.origin = std::move(name);
   } else {
     out_of_order("origin");
   }
@@ -135,6 +153,8 @@ void StreamDecoder::origin(ByteView message) {
 
 void StreamDecoder::relation(ByteView message) {
   if (segment_.valid()) return spill_message(message);
+  sent_relations_[pgoutput::parse_relation(message).oid.value()] = message;
+  if (preparing_) prepared_relation(*preparing_, message);
   RelationPtr relation = resolve_(message);
   if (plain_.open && !plain_.known && plain_.changes > 0) {
     patiently([&] { log_.relation(relation); });
@@ -151,6 +171,7 @@ void StreamDecoder::open_transaction() {
 
 void StreamDecoder::change(ByteView message) {
   if (segment_.valid()) return spill_message(message);
+  if (preparing_) return prepared_message(message);
   if (!plain_.open) return lone_message(message);
   if (plain_.changes++ == 0 && !plain_.known) open_transaction();
   if (plain_.known) return;
@@ -203,18 +224,23 @@ void StreamDecoder::stream_commit(ByteView message) {
   overlap_.passed();
   passed_ = end.end_lsn;
   if (changes == 0) return keep_relations(streamed);
-  adopt(std::move(streamed), record);
+  adopt(streamed, record);
+  for (const auto& [sub, bytes] : streamed.relations)
+    sent_relations_[pgoutput::parse_relation(bytes).oid.value()] = bytes;
   count(record, changes);
 }
 
 void StreamDecoder::keep_relations(const Streamed& streamed) {
-  for (const auto& [sub, bytes] : streamed.relations) pending_relations_.push_back(resolve_(bytes));
+  for (const auto& [sub, bytes] : streamed.relations) {
+    sent_relations_[pgoutput::parse_relation(bytes).oid.value()] = bytes;
+    pending_relations_.push_back(resolve_(bytes));
+  }
 }
 
-void StreamDecoder::adopt(Streamed streamed, const CommitRecord& record) {
+void StreamDecoder::adopt(Streamed& streamed, const CommitRecord& record) {
   TAILRACE_CRASH_POINT("source.before_adopt");
   patiently([&] { log_.adopt(*streamed.spill, record, resolve_); });
-  // The transaction's own relations are newer than what still waits to be told.
+  // The log takes the transaction's own relations for the last ones.
   for (const auto& [sub, bytes] : streamed.relations) {
     const Oid oid = pgoutput::parse_relation(bytes).oid;
     std::erase_if(pending_relations_, [&](const RelationPtr& relation) { return relation->oid == oid; });
@@ -234,6 +260,103 @@ void StreamDecoder::stream_abort(ByteView message) {
   streamed.changes.erase(aborted.sub_xid.value());
   std::erase_if(streamed.relations, [&](const auto& entry) { return entry.first == aborted.sub_xid; });
   if (streamed.spill) patiently([&] { streamed.spill->abort(aborted.sub_xid); });
+}
+
+void StreamDecoder::begin_prepare(ByteView message) {
+  if (inside()) out_of_order("begin prepare inside a transaction");
+  const pgoutput::Prepare begun = pgoutput::parse_prepare(message);
+  preparing_ = Prepared{begun.xid, begun.prepare_lsn, std::string(begun.gid), {}, {}};
+}
+
+void StreamDecoder::prepared_relation(Prepared& prepared, ByteView message) {
+  Streamed& content = prepared.content;
+  if (!content.spill) patiently([&] { content.spill = log_.open_spill(prepared.xid); });
+  patiently([&] { content.spill->append(prepared.xid, message); });
+  content.relations.emplace_back(prepared.xid, message);
+  prepared.told.insert(pgoutput::parse_relation(message).oid.value());
+}
+
+void StreamDecoder::prepared_message(ByteView message) {
+  Prepared& prepared = *preparing_;
+  for (const Oid oid : relations_of(message)) {
+    if (prepared.told.contains(oid.value())) continue;
+    const auto sent = sent_relations_.find(oid.value());
+    if (sent != sent_relations_.end()) prepared_relation(prepared, sent->second);
+  }
+  Streamed& content = prepared.content;
+  if (!content.spill) patiently([&] { content.spill = log_.open_spill(prepared.xid); });
+  patiently([&] { content.spill->append(prepared.xid, message); });
+  ++content.changes[prepared.xid.value()];
+}
+
+void StreamDecoder::prepare(ByteView message) {
+  const pgoutput::Prepare end = pgoutput::parse_prepare(message);
+  if (!preparing_ || preparing_->xid != end.xid) out_of_order("prepare");
+  prepared_.insert_or_assign(end.xid.value(), std::move(*preparing_));
+  preparing_.reset();
+}
+
+void StreamDecoder::stream_prepare(ByteView message) {
+  if (inside()) out_of_order("stream prepare inside a transaction");
+  const pgoutput::Prepare end = pgoutput::parse_prepare(message);
+  auto node = streamed_.extract(end.xid.value());
+  prepared_.insert_or_assign(
+      end.xid.value(),
+      Prepared{end.xid, end.prepare_lsn, std::string(end.gid), node ? std::move(node.mapped()) : Streamed{}, {}});
+}
+
+void StreamDecoder::commit_prepared(ByteView message) {
+  if (inside()) out_of_order("commit prepared inside a transaction");
+  const pgoutput::CommitPrepared end = pgoutput::parse_commit_prepared(message);
+  CommitRecord record{end.commit_lsn, end.end_lsn, end.xid, end.commit_time, {}};
+  auto node = prepared_.extract(end.xid.value());
+  if (!node || node.mapped().gid != end.gid) return unseen_content(record, end.gid);
+  Streamed content = std::move(node.mapped().content);
+  record.origin = std::move(content.origin);
+  const std::uint64_t changes = content.total_changes();
+  if (known(end.commit_lsn)) {
+    if (changes > 0) overlap_.resent(record);
+    return;
+  }
+  overlap_.passed();
+  passed_ = end.end_lsn;
+  if (changes == 0) return;
+  adopt_prepared(std::move(content), record);
+  count(record, changes);
+}
+
+void StreamDecoder::unseen_content(const CommitRecord& record, ByteView gid) {
+  if (known(record.commit_lsn)) {
+    // Another transaction that is still prepared held the slot back to a place between this one's two ends.
+    if (log_.find_commit(record.end_lsn)) overlap_.resent(record);
+    return;
+  }
+  overlap_.passed();
+  passed_ = record.end_lsn;
+  if (record.end_lsn <= adopted_until_) return;
+  throw RefusedError("TR131",
+                     "transaction " + std::to_string(record.xid.value()) + ", prepared as '" + std::string(gid) +
+                         "', was committed at " + record.end_lsn.str() +
+                         ", but what it changed was sent to another reader of the slot",
+                     "start a new pipeline with a copy (drop this one first)");
+}
+
+void StreamDecoder::adopt_prepared(Streamed content, const CommitRecord& record) {
+  adopt(content, record);
+  // Its relations are those of its PREPARE. The others' may be younger.
+  std::set<std::uint32_t> told;
+  for (const auto& [sub, bytes] : content.relations) {
+    const std::uint32_t oid = pgoutput::parse_relation(bytes).oid.value();
+    const auto sent = sent_relations_.find(oid);
+    if (told.insert(oid).second && sent != sent_relations_.end()) pending_relations_.push_back(resolve_(sent->second));
+  }
+}
+
+void StreamDecoder::rollback_prepared(ByteView message) {
+  if (inside()) out_of_order("rollback prepared inside a transaction");
+  const pgoutput::RollbackPrepared end = pgoutput::parse_rollback_prepared(message);
+  prepared_.erase(end.xid.value());
+  passed_ = std::max(passed_, end.rollback_end_lsn);
 }
 
 void StreamDecoder::count(const CommitRecord& record, std::uint64_t changes) {

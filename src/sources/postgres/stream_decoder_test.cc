@@ -17,15 +17,18 @@ class StreamDecoderTest : public testing::Test {
     return *decoder_;
   }
   /// A new connection, which the server begins after `start`.
-  void connect(Lsn start = Lsn(0)) {
-    decoder_ =
-        std::make_unique<StreamDecoder>(log, resolve, Overlap(log, start), [this](const RetryError&) { ++waits; });
+  void connect(Lsn start = Lsn(0), Lsn adopted_until = Lsn(0)) {
+    decoder_ = std::make_unique<StreamDecoder>(
+        log, resolve, Overlap(log, start), [this](const RetryError&) { ++waits; }, adopted_until);
   }
   void take(std::vector<std::string> messages) {
     for (std::string& message : messages) decoder().take(message);
   }
   void plain(std::uint64_t lsn, std::uint32_t xid, const std::string& value) {
     take({begin(lsn, xid), relation(1, "t"), insert(1, value), commit(lsn)});
+  }
+  void prepared(std::uint64_t lsn, std::uint32_t xid, const std::string& gid, const std::string& value) {
+    take({prepare('b', lsn, xid, gid), relation(1, "t"), insert(1, value), prepare('P', lsn, xid, gid)});
   }
   std::string value_of(std::size_t unit, std::size_t change) const {
     const std::string message = log.units().at(unit).changes.at(change).message;
@@ -182,7 +185,95 @@ TEST_F(StreamDecoderTest, progress_is_not_logged_inside_of_a_transaction) {
   EXPECT_EQ(log.end().commit_end, Lsn(600));
 }
 
-TEST_F(StreamDecoderTest, impossible_orders_and_two_phase_messages_are_refused) {
+TEST_F(StreamDecoderTest, a_prepared_transaction_takes_its_place_when_it_is_committed) {
+  prepared(100, 5, "a", "prepared");
+  plain(200, 6, "between");
+  EXPECT_EQ(decoder().open_spills(), 1u);
+  take({commit_prepared(300, 5, "a")});
+  ASSERT_EQ(log.unit_count(), 2u);
+  EXPECT_EQ(value_of(0, 0), "between");
+  EXPECT_EQ(value_of(1, 0), "prepared");
+  EXPECT_EQ(log.units()[1].record.end_lsn, Lsn(308));
+  EXPECT_EQ(decoder().open_spills(), 0u);
+}
+
+TEST_F(StreamDecoderTest, nothing_beyond_a_prepared_transaction_may_be_confirmed) {
+  plain(50, 4, "before");
+  prepared(100, 5, "a", "prepared");
+  prepared(150, 7, "b", "prepared too");
+  plain(200, 6, "between");
+  EXPECT_EQ(decoder().confirmable(Lsn(208)), Lsn(100));
+  EXPECT_EQ(decoder().confirmable(Lsn(58)), Lsn(58));
+  take({commit_prepared(300, 5, "a")});
+  EXPECT_EQ(decoder().confirmable(Lsn(308)), Lsn(150));
+  take({rollback_prepared(400, 7, "b")});
+  EXPECT_EQ(decoder().confirmable(Lsn(308)), Lsn(308));
+}
+
+TEST_F(StreamDecoderTest, a_prepared_transaction_comes_again_on_the_next_connection) {
+  prepared(100, 5, "a", "prepared");
+  plain(200, 6, "between");
+  connect(Lsn(100));
+  prepared(100, 5, "a", "prepared");
+  plain(200, 6, "between");
+  take({commit_prepared(300, 5, "a")});
+  ASSERT_EQ(log.unit_count(), 2u);
+  EXPECT_EQ(value_of(1, 0), "prepared");
+  connect(Lsn(100));
+  prepared(100, 5, "a", "prepared");
+  plain(200, 6, "between");
+  take({commit_prepared(300, 5, "a")});
+  plain(400, 8, "after");
+  EXPECT_EQ(log.unit_count(), 3u);
+}
+
+TEST_F(StreamDecoderTest, a_prepared_transaction_that_is_rolled_back_leaves_nothing) {
+  prepared(100, 5, "a", "gone");
+  take({rollback_prepared(200, 5, "a"), rollback_prepared(220, 77, "unknown")});
+  prepared(300, 6, "a", "the name again");
+  take({commit_prepared(400, 6, "a")});
+  ASSERT_EQ(log.unit_count(), 1u);
+  EXPECT_EQ(value_of(0, 0), "the name again");
+}
+
+TEST_F(StreamDecoderTest, a_streamed_transaction_may_be_prepared_too) {
+  take({stream_start(5, true), with_sub_xid(relation(1, "t"), 5), with_sub_xid(insert(1, "kept"), 5),
+        with_sub_xid(insert(1, "gone"), 9), stream_stop(), stream_abort(5, 9), prepare('p', 100, 5, "a")});
+  EXPECT_EQ(decoder().confirmable(Lsn(500)), Lsn(100));
+  take({commit_prepared(300, 5, "a")});
+  ASSERT_EQ(log.unit_count(), 1u);
+  EXPECT_EQ(log.units()[0].changes.size(), 1u);
+}
+
+TEST_F(StreamDecoderTest, a_prepared_transaction_keeps_the_relations_of_its_prepare) {
+  plain(50, 4, "tells the relation");
+  take({prepare('b', 100, 5, "a"), insert(1, "old form"), prepare('P', 100, 5, "a")});
+  take({begin(200, 6), relation(1, "younger"), insert(1, "young form"), commit(200)});
+  take({commit_prepared(300, 5, "a")});
+  take({begin(400, 7), insert(1, "young form"), commit(400)});
+  ASSERT_EQ(log.unit_count(), 4u);
+  EXPECT_EQ(log.units()[2].changes[0].relation->name, "t");
+  EXPECT_EQ(log.units()[3].changes[0].relation->name, "younger");
+}
+
+TEST_F(StreamDecoderTest, a_prepared_transaction_whose_content_somebody_else_was_sent_is_refused) {
+  connect(Lsn(0), Lsn(108));
+  // Committed before the slot was adopted: the first copy has it.
+  take({commit_prepared(100, 5, "a")});
+  EXPECT_EQ(log.unit_count(), 0u);
+  EXPECT_EQ(code_of([&] { take({commit_prepared(200, 6, "b")}); }), "TR131");
+}
+
+TEST_F(StreamDecoderTest, what_was_prepared_before_the_slot_had_two_phases_holds_nothing_back) {
+  plain(50, 4, "before");
+  connect(Lsn(58));
+  prepared(40, 5, "a", "prepared");
+  EXPECT_EQ(decoder().confirmable(Lsn(58)), Lsn(58));
+  take({commit_prepared(300, 5, "a")});
+  EXPECT_EQ(value_of(1, 0), "prepared");
+}
+
+TEST_F(StreamDecoderTest, impossible_orders_are_refused) {
   EXPECT_EQ(code_of([&] { take({insert(1, "x")}); }), "TR310");
   EXPECT_EQ(code_of([&] { take({commit(100)}); }), "TR310");
   EXPECT_EQ(code_of([&] { take({stream_stop()}); }), "TR310");
@@ -190,7 +281,9 @@ TEST_F(StreamDecoderTest, impossible_orders_and_two_phase_messages_are_refused) 
   connect();
   EXPECT_EQ(code_of([&] { take({begin(100, 5), commit(101)}); }), "TR310");
   connect();
-  EXPECT_EQ(code_of([&] { take({std::string("P") + std::string(40, '\0')}); }), "TR131");
+  EXPECT_EQ(code_of([&] { take({prepare('P', 100, 5, "a")}); }), "TR310");
+  EXPECT_EQ(code_of([&] { take({prepare('b', 100, 5, "a"), prepare('P', 100, 6, "a")}); }), "TR310");
+  connect();
   EXPECT_EQ(code_of([&] { take({"?"}); }), "TR310");
 }
 

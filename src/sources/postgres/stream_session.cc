@@ -70,7 +70,9 @@ void StreamSession::start() {
 
 void StreamSession::run(Overlap overlap, const std::function<void()>& tick) {
   ReadPace::prepare_thread();
-  decoder_.emplace(log_, resolve_, std::move(overlap), [this](const RetryError& error) { wait_for_room(error); });
+  decoder_.emplace(
+      log_, resolve_, std::move(overlap), [this](const RetryError& error) { wait_for_room(error); },
+      options_.adopted_until);
   acknowledge(false);
   auto next_tick = SteadyClock::now();
   while (!stop_.requested()) {
@@ -89,7 +91,7 @@ void StreamSession::run(Overlap overlap, const std::function<void()>& tick) {
     if (busy) {
       pace_.rest(emptied_at_);
     } else if (received == 0) {
-      if (decoder_->history_shown() && acknowledged_ < log_.durable_end()) acknowledge(false);
+      if (decoder_->history_shown() && acknowledged_ < confirmable()) acknowledge(false);
       wait_for_data(250);
     }
   }
@@ -191,13 +193,13 @@ void StreamSession::sync() {
     }
   }
   unsynced_ = false;
-  if (log_.durable_end() > acknowledged_ && SteadyClock::now() - last_ack_ >= kAcknowledgeTime) acknowledge(false);
+  if (confirmable() > acknowledged_ && SteadyClock::now() - last_ack_ >= kAcknowledgeTime) acknowledge(false);
 }
 
 void StreamSession::acknowledge(bool ask_reply) {
   TAILRACE_CRASH_POINT("source.before_ack");
   // A status without a place answers the server and confirms nothing.
-  if (decoder_->history_shown()) acknowledged_ = log_.durable_end();
+  if (decoder_->history_shown()) acknowledged_ = std::max(acknowledged_, confirmable());
   std::string message = "d";
   ByteWriter out(message);
   out.be32(4 + 1 + 8 * 4 + 1);

@@ -25,6 +25,8 @@ struct SessionOptions {
   std::chrono::milliseconds status_interval{10'000};
   /// Longest silence of the server that is borne.
   std::chrono::milliseconds silence_limit{60'000};
+  /// As StreamDecoder's.
+  Lsn adopted_until;
 };
 
 /// One run of START_REPLICATION on one channel: receives, decodes into the log, syncs it, acknowledges what is durable
@@ -57,6 +59,8 @@ class StreamSession {
   void sync_if_due(bool trickle);
   void sync();
   void acknowledge(bool ask_reply);
+  /// What the server may be told by now. REQUIRES: run().
+  Lsn confirmable() const { return decoder_->confirmable(log_.durable_end()); }
   void send_due_status();
   void wait_for_data(int most_ms);
   void observe_delay(ByteView wal_message);

@@ -2,71 +2,18 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <thread>
 
 #include "base/error.h"
 #include "pgoutput/messages.h"
-#include "sources/postgres/postgres_source.h"
-#include "sources/postgres/recording_log.h"
-#include "sources/postgres/server_test/facts_in_memory.h"
 #include "sources/postgres/server_test/private_cluster.h"
+#include "sources/postgres/server_test/streaming.h"
 
 namespace tailrace::postgres {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-/// A source with its log, streaming on a thread of its own between start() and stop().
-class Streaming {
- public:
-  explicit Streaming(SourceSpec spec) : spec_(std::move(spec)) { renew(); }
-  ~Streaming() { stop(); }
-
-  void prepare() { source->prepare({}); }
-  /// The code with which prepare() refuses; empty if it does not.
-  std::string refusal() {
-    try {
-      prepare();
-    } catch (const RefusedError& error) {
-      return error.code();
-    }
-    return {};
-  }
-  void start() {
-    thread_ = std::jthread([this](std::stop_token token) {
-      try {
-        source->stream(token);
-      } catch (const Error& error) {
-        failure = error.code();
-      }
-    });
-  }
-  void stop() {
-    thread_.request_stop();
-    if (thread_.joinable()) thread_.join();
-  }
-  /// As after a restart of the process: the log and the facts remain.
-  void renew() { source = std::make_unique<PostgresSource>(spec_, memory, log); }
-
-  FactsInMemory memory;
-  RecordingLog log;
-  std::unique_ptr<PostgresSource> source;
-  std::string failure;
-
- private:
-  SourceSpec spec_;
-  std::jthread thread_;
-};
-
-bool eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 1000; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(milliseconds(10));
-  }
-  return false;
-}
 
 std::string text_of(const TupleView& tuple, std::size_t column) {
   auto it = tuple.begin();
@@ -166,6 +113,29 @@ TEST_F(StreamTest, a_large_transaction_is_streamed_and_its_aborted_parts_are_lef
   EXPECT_EQ(units[0].changes.size(), 6000u);
   EXPECT_NE(units[1].changes[0].relation, nullptr);
   EXPECT_TRUE(eventually([&] { return streaming.source->status().open_spills == 0; }));
+}
+
+TEST_F(StreamTest, streamed_while_in_progress_in_parallel_form_or_not_at_all_it_is_the_same_stream) {
+  const bool can_stream = sql->server_version() >= 140000;
+  for (const StreamingMode mode : {StreamingMode::kOff, StreamingMode::kOn, StreamingMode::kParallel}) {
+    SourceSpec modal = spec();
+    modal.streaming = mode;
+    modal.slot += std::to_string(static_cast<int>(mode));
+    Streaming streaming(modal);
+    streaming.prepare();
+    streaming.start();
+    run("BEGIN; INSERT INTO public.t SELECT g, repeat('a', 100) FROM generate_series(1, 3000) g; SAVEPOINT s; "
+        "INSERT INTO public.t SELECT g, repeat('b', 100) FROM generate_series(3001, 6000) g; ROLLBACK TO s; COMMIT");
+    run("BEGIN; INSERT INTO public.t SELECT g, repeat('a', 100) FROM generate_series(3001, 6000) g; ROLLBACK");
+    run("DELETE FROM public.t");
+    ASSERT_TRUE(eventually([&] { return streaming.log.unit_count() == 2; }));
+    const auto units = streaming.log.units();
+    EXPECT_EQ(units[0].streamed, can_stream && mode != StreamingMode::kOff);
+    EXPECT_EQ(units[0].changes.size(), 3000u);
+    EXPECT_EQ(units[1].changes.size(), 3000u);
+    EXPECT_TRUE(eventually([&] { return streaming.source->status().open_spills == 0; }));
+    EXPECT_EQ(streaming.memory.load()->streaming, can_stream && mode != StreamingMode::kOff);
+  }
 }
 
 TEST_F(StreamTest, an_idle_database_is_acknowledged_past_changes_that_do_not_concern_us) {
