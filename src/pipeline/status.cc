@@ -69,6 +69,8 @@ Json to_json(const PipelineStatus& status) {
             {"slot", source.slot},
             {"wal_status", source.wal_status},
             {"safe_wal_bytes", source.safe_wal_bytes ? Json(*source.safe_wal_bytes) : Json(nullptr)},
+            {"slot_age", source.slot_age},
+            {"snapshot_age", source.snapshot_age},
             {"server_version", source.server_version_text},
             {"transactions", source.transactions},
             {"changes", source.changes},

@@ -59,6 +59,9 @@ struct SourceStatus {
   std::string wal_status;
   /// Bytes of WAL that may still be written before the slot is in danger; nothing when there is no limit.
   std::optional<std::int64_t> safe_wal_bytes;
+  /// How far clean-up at the source is held back, in its transactions: by the slot, and by copies and comparisons.
+  std::int64_t slot_age = 0;
+  std::int64_t snapshot_age = 0;
   /// As server_version_num: 150018.
   int server_version = 0;
   std::string server_version_text;

@@ -11,6 +11,7 @@ from e2e.shop import SHOP, Shop
 from e2e.tailrace import Answer, Exit, Tailrace
 from e2e.test_bad_input import assert_refused
 
+TRANSACTIONS = "DO $$ BEGIN FOR i IN 1..11000 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
 COUNT = "SELECT count(*) FROM public.orders"
 
 
@@ -148,3 +149,49 @@ def test_a_standby_is_named(own_cluster: Cluster, tailrace: Tailrace):
         assert checked.code == Exit.NO and "TR132" in checked.out, str(checked)
     finally:
         standby.close()
+
+
+def test_what_the_server_keeps_for_us_is_watched(tailrace: Tailrace):
+    cluster = Cluster({"autovacuum_freeze_max_age": "100000", "max_slot_wal_keep_size": "30MB", "max_prepared_transactions": "1"})
+    try:
+        cluster.execute("CREATE DATABASE shop")
+        cluster.execute(*SHOP, database="shop")
+        shop = Shop(cluster, "shop", tailrace)
+        shop.start()
+        shop.wait()
+        with cluster.connect("shop") as connection:
+            connection.execute("BEGIN")
+            connection.execute("INSERT INTO empty_table VALUES (1, 'held')")
+            connection.execute("PREPARE TRANSACTION 'forgotten'")
+            connection.execute(TRANSACTIONS)
+            for _ in range(45):
+                connection.execute("SELECT pg_logical_emit_message(false, 'filler', repeat('x', 500000))")
+
+        def named() -> dict[str, str]:
+            return {problem["code"]: problem["what"] for problem in shop.problems()}
+
+        wait_until(lambda: {"TR126", "TR137"} <= named().keys())
+        assert all("'forgotten'" in what for what in named().values())
+        source = tailrace.status()["source"]
+        assert source["slot_age"] > 10_000 and source["wal_status"] in ("reserved", "extended"), source
+
+        cluster.execute("COMMIT PREPARED 'forgotten'", database="shop")
+        # What slots keep is looked at anew when the server logs which transactions run.
+        wait_until(lambda: cluster.execute("CHECKPOINT") is None and not named())
+        with cluster.connect("shop") as reader:
+            reader.execute("SET application_name = 'tailrace'")
+            reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            reader.execute("SELECT 1")
+            with cluster.connect("shop") as connection:
+                connection.execute(TRANSACTIONS)
+            wait_until(lambda: any("copy or comparison" in what for what in named().values()))
+        shop.stop()
+    finally:
+        cluster.close()
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

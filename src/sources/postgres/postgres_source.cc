@@ -11,7 +11,7 @@
 #include "sources/postgres/fence.h"
 #include "sources/postgres/preflight_rules.h"
 #include "sources/postgres/publication.h"
-#include "sources/postgres/slot.h"
+#include "sources/postgres/slot_watch.h"
 #include "sources/postgres/snapshot_copy.h"
 #include "sources/postgres/status_board.h"
 #include "sources/postgres/stream_session.h"
@@ -356,16 +356,17 @@ void PostgresSource::Impl::watch(Connection& sql, const std::vector<std::string>
     lost_ =
         lost_tables(facts().published, describe_publication(Catalog(sql).published_tables(publications, spec_.tables)));
   }
+  const ServerBurden burden = read_burden(sql, spec_.slot);
+  auto problems = slot ? slot_problems(sql, spec_.slot, *slot, burden) : std::vector<SourceProblem>();
   board_.update([&](SourceStatus& status) {
     status.server_lsn = std::max(status.server_lsn, end);
-    status.problems.clear();
+    status.problems = std::move(problems);
+    status.slot_age = burden.slot_age;
+    status.snapshot_age = burden.snapshot_age;
     if (slot) {
       status.wal_status = slot->wal_status;
       status.safe_wal_bytes = slot->safe_wal_bytes;
     }
-    if (slot && slot->wal_status == "unreserved")
-      status.problems.push_back({"TR126", "the server is about to remove WAL that slot " + spec_.slot + " still needs",
-                                 "raise max_slot_wal_keep_size, or mend what holds the stream up"});
     if (!lost_.empty())
       status.problems.push_back({"TR134", "no longer followed, since dropped or changed in the publication: " + lost_,
                                  "start a new pipeline with a copy; what was not published is not in the stream"});

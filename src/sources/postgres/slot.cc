@@ -91,11 +91,11 @@ ServerIdentity identify_server(Connection& replication, Connection& sql) {
 
 std::string describe_running_transactions(Connection& sql) {
   const Rows rows = sql.query(
-      "SELECT 'process ' || pid || ', transaction ' || backend_xid || ', running for ' || "
-      "date_trunc('second', clock_timestamp() - xact_start) FROM pg_stat_activity "
+      "SELECT what FROM (SELECT 'process ' || pid || ', transaction ' || backend_xid || ', running for ' || "
+      "date_trunc('second', clock_timestamp() - xact_start), age(backend_xid) FROM pg_stat_activity "
       "WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() "
-      "UNION ALL SELECT 'prepared transaction ' || quote_literal(gid) || ', since ' || prepared FROM pg_prepared_xacts "
-      "LIMIT 3",
+      "UNION ALL SELECT 'prepared transaction ' || quote_literal(gid) || ', since ' || prepared, age(transaction) FROM "
+      "pg_prepared_xacts) running(what, age) ORDER BY age DESC LIMIT 3",
       "looking for old transactions");
   std::string out;
   for (std::size_t i = 0; i < rows.size(); ++i) {
