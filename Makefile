@@ -10,7 +10,7 @@ T ?=
 export JOBS FUZZ_SECONDS ROUNDS
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build demo test test-fast e2e versions bench fuzz lint format coverage nemesis mutants soak clean
+.PHONY: help bootstrap build demo test test-fast e2e versions bench fuzz lint format coverage nemesis giants mutants soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ coverage: ## Line coverage of src/ by unit and end-to-end tests, at least 85 %
 
 nemesis: ## The oracle test with SEEDS=n new seeds, or those from FROM=m on
 	@SEEDS=$(SEEDS) FROM=$(FROM) tools/test bootstrap build nemesis
+
+giants: ## Very many tables in a transaction, very large values, very many savepoints
+	@tools/test bootstrap build giants
 
 mutants: ## Plants bugs one by one; each must be caught
 	@tools/test bootstrap mutants

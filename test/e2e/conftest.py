@@ -18,6 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Under nohup this would be ignored here and in everything that is started from here.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "smoke: short tests that also run under the sanitizers")
+    config.addinivalue_line("markers", "giants: the largest transactions; `make giants`, not part of `make test`")
     config.addinivalue_line("markers", "nemesis: the oracle with SEEDS seeds; not part of `make test`")
 
 
@@ -44,11 +45,11 @@ def database(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
     yield name
     cluster.query(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     for (slot,) in cluster.query(f"SELECT slot_name FROM pg_replication_slots WHERE database = '{name}'"):
-        _drop_slot(cluster, slot)
+        drop_slot(cluster, slot)
     cluster.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def _drop_slot(cluster: Cluster, slot: str) -> None:
+def drop_slot(cluster: Cluster, slot: str) -> None:
     with cluster.connect() as connection:
         for _ in range(100):
             active = connection.execute("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "

@@ -159,6 +159,21 @@ class Tailrace:
             time.sleep(0.1)
         raise AssertionError(f"not {state} after {timeout_s} s: {seen}")
 
+    def wait_for_problem(self, code: str, words: str, timeout_s: float = 60) -> str:
+        """What the status says of it."""
+        deadline = time.monotonic() + timeout_s
+        seen: list[dict] = []
+        while time.monotonic() < deadline:
+            try:
+                seen = self.status()["problems"]
+            except (RuntimeError, json.JSONDecodeError):
+                seen = []
+            for problem in seen:
+                if problem["code"] == code and words in problem["what"]:
+                    return problem["what"]
+            time.sleep(0.1)
+        raise AssertionError(f"no {code} after {timeout_s} s: {seen}")
+
     def close(self) -> None:
         for process in self.processes:
             if process.code is None:
