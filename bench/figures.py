@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass, field
 
 import latency
+import life
 import programs
 from programs import Pipeline, Run
 from server import Server
@@ -24,12 +25,18 @@ class Sizes:
     giant_rows: int
     latency_rows: int
     latency_seconds: float
+    mixed_rows: int
+    mixed_changes: int
+    many_tables: int
+    idle_seconds: float
 
 
 FULL = Sizes(repeats=3, stream_rows=2_000_000, small_rows=500_000, big_rows=1_000_000, snapshot_rows=5_000_000,
-             giant_rows=10_000_000, latency_rows=1_000_000, latency_seconds=30)
+             giant_rows=10_000_000, latency_rows=1_000_000, latency_seconds=30, mixed_rows=10_000_000,
+             mixed_changes=2_000_000, many_tables=10_000, idle_seconds=30)
 QUICK = Sizes(repeats=1, stream_rows=200_000, small_rows=20_000, big_rows=100_000, snapshot_rows=200_000,
-              giant_rows=300_000, latency_rows=50_000, latency_seconds=5)
+              giant_rows=300_000, latency_rows=50_000, latency_seconds=5, mixed_rows=500_000,
+              mixed_changes=100_000, many_tables=300, idle_seconds=3)
 LATENCY_RATE = 5000
 
 
@@ -230,6 +237,78 @@ def measure_latency(server: Server, sizes: Sizes) -> list[Figure]:
     ]
 
 
+def measure_mixed(server: Server, sizes: Sizes) -> list[Figure]:
+    rows, changes = sizes.mixed_rows, sizes.mixed_changes
+    print(f"{changes} scattered updates and deletes on {rows} rows", file=sys.stderr, flush=True)
+    server.empty()
+    server.load("events", rows, 100_000)
+    server.sql("vacuum analyze events")
+    pipelines = [Pipeline(server, f"mixed{turn}", ["public.events"], True) for turn in range(sizes.repeats)]
+    for pipeline in pipelines:
+        pipeline.catch_up()
+    server.make_slot("base")
+    until = server.load("events", changes, 10_000, "scattered", rows)
+    left = server.value("select count(*) from events")
+    server.wait_for_sessions()
+    s = Series(changes)
+    for pipeline in pipelines:
+        for kind in ("duckdb", "ceiling"):
+            server.wait_for_slots()
+            before = server.sessions_cpu_seconds()
+            run = pipeline.catch_up() if kind == "duckdb" else programs.ceiling(server, "base", until)
+            server.wait_for_sessions()
+            s.add(kind, run, server.sessions_cpu_seconds() - before)
+        if pipeline.rows("events") != left:
+            raise RuntimeError(f"{pipeline.rows('events')} rows are left instead of {left}")
+        pipeline.close()
+    return [
+        Figure(f"backlog of scattered updates and deletes on {rows / 1e6:g}M rows → DuckDB", 250_000, 250_000,
+               s.rate("duckdb"), "changes/s", s.beside("duckdb", "ceiling")),
+        Figure("peak RSS in it, with DuckDB at 512MiB", 576, 512, s.peak("duckdb"), "MiB", "", at_least=False),
+    ]
+
+
+def measure_start(server: Server, sizes: Sizes) -> list[Figure]:
+    found = []
+    for tables in (3, sizes.many_tables):
+        print(f"start with {tables} tables", file=sys.stderr, flush=True)
+        server.empty()
+        life.make_tables(server, tables)
+        pipeline = Pipeline(server, f"start{tables}", ["many.*"], True)
+        copied = pipeline.catch_up()
+        times = []
+        for _ in range(sizes.repeats):
+            server.wait_for_slots()
+            seconds, process = life.seconds_to_streaming(pipeline)
+            times.append(1000 * seconds)
+            process.terminate()
+            process.wait(60)
+        pipeline.close()
+        life.drop_tables(server, tables)
+        print(f"  {sorted(times)} ms; first copy {copied.seconds:.1f} s", file=sys.stderr, flush=True)
+        bound = 300 if tables < 10 else 3000
+        found.append(Figure(f"start of a pipeline to streaming, {tables} tables", bound, bound, statistics.median(times),
+                            "ms", f"{min(times):.0f} to {max(times):.0f}; first copy of them, empty, "
+                            f"{copied.seconds:.1f} s, peak RSS {copied.peak_kib / MIB:.0f} MiB", at_least=False))
+    return found
+
+
+def measure_idle(server: Server, sizes: Sizes) -> list[Figure]:
+    print("idle", file=sys.stderr, flush=True)
+    server.empty()
+    server.load("events", 1000, 1000)
+    pipeline = Pipeline(server, "idle", ["public.*"], True)
+    _, process = life.seconds_to_streaming(pipeline)
+    try:
+        share = life.idle_share(process, sizes.idle_seconds)
+    finally:
+        process.terminate()
+        process.wait(60)
+        pipeline.close()
+    return [Figure("processor time while nothing happens, of one core", 0.5, 0.5, share, "%",
+                   f"over {sizes.idle_seconds:g} s", at_least=False)]
+
+
 FIGURES = {
     "stream": measure_stream,
     "small": measure_small,
@@ -237,4 +316,7 @@ FIGURES = {
     "snapshot": measure_snapshot,
     "latency": measure_latency,
     "giant": measure_giant,
+    "mixed": measure_mixed,
+    "start": measure_start,
+    "idle": measure_idle,
 }

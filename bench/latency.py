@@ -7,51 +7,15 @@ time of that answer counts. So the figure contains the question itself (about a 
 pause between two questions: it is never too good.
 """
 
-import json
-import socket
 import threading
 import time
 from pathlib import Path
 
+from conversation import Conversation
 from server import Server
 
 CHANGES_PER_COMMIT = 10
 ASK_EVERY_S = 0.002
-
-
-class Questions:
-    """One connection to a running Tailrace."""
-
-    def __init__(self, path: Path, patience_s: float = 60):
-        deadline = time.monotonic() + patience_s
-        while True:
-            self._socket = socket.socket(socket.AF_UNIX)
-            try:
-                self._socket.connect(str(path))
-                break
-            except OSError:
-                self._socket.close()
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        self._lines = self._socket.makefile("rb")
-
-    def ask(self, sql: str) -> str:
-        request = {"do": "query", "sql": sql, "as_of": "", "format": "csv", "file": "", "sink": ""}
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
-        text = ""
-        while True:
-            answer = json.loads(self._lines.readline())
-            if "piece" in answer:
-                text += self._lines.read(answer["piece"]).decode()
-            elif "error" in answer:
-                raise RuntimeError(str(answer["error"]))
-            else:
-                return text
-
-    def close(self) -> None:
-        self._lines.close()
-        self._socket.close()
 
 
 class Writer(threading.Thread):
@@ -92,12 +56,12 @@ class Writer(threading.Thread):
 
 def measure(server: Server, socket_path: Path, rows: int, changes_per_second: int, seconds: float) -> dict:
     """Percentiles in milliseconds. REQUIRES: the pipeline has caught up, `pulse` holds n = 0."""
-    questions = Questions(socket_path)
+    questions = Conversation(socket_path)
     writer = Writer(server, rows, changes_per_second, seconds)
     seen: list[tuple[float, int]] = []
     writer.start()
     while True:
-        n = int(questions.ask("select n from public.pulse").splitlines()[-1])
+        n = int(questions.query("select n from public.pulse").splitlines()[-1])
         seen.append((time.monotonic(), n))
         if not writer.is_alive() and n >= len(writer.committed):
             break

@@ -4,7 +4,8 @@
 --
 -- `events` rows are ~240 bytes as pgoutput text messages, `orders` rows ~100 bytes.
 -- kind: insert; update (every row of the range once); delete; mixed (60 % insert of new ids above the range's
--- first id, 30 % update, 10 % delete of ids inserted earlier by the same call).
+-- first id, 30 % update, 10 % delete of ids inserted earlier by the same call); scattered (of each transaction's rows,
+-- spread over the whole table, 70 % are updated and 30 % deleted; first id = the table's rows; no row twice).
 -- Rows are deterministic in their id, so that a run can be repeated.
 
 create table if not exists events (
@@ -67,6 +68,14 @@ begin
         using lo, lo + updated - 1;
       execute format('delete from %I where id between $1 and $2', target)
         using lo + inserted - (hi - lo + 1 - inserted - updated), lo + inserted - 1;
+    elsif kind = 'scattered' then
+      -- 7368787 is prime: the ids of a call are spread over the table and all different, as long as rows <= first_id.
+      execute format('update %I set amount = amount + 1 where id in '
+                     '(select 1 + (i * 7368787) %% $3 from generate_series($1, $2) i where i %% 10 < 7)', target)
+        using lo, hi, first_id;
+      execute format('delete from %I where id in '
+                     '(select 1 + (i * 7368787) %% $3 from generate_series($1, $2) i where i %% 10 >= 7)', target)
+        using lo, hi, first_id;
     else
       raise exception 'unknown kind of load: %', kind;
     end if;

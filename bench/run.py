@@ -19,7 +19,7 @@ BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 
 def _number(value: float, unit: str) -> str:
-    return f"{value:.2f}{unit}" if unit == "×" else f"{value:.0f} {unit}"
+    return f"{value:.2f}{unit}" if unit == "×" else f"{value:.2f} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 
 def table(measured: list[figures.Figure]) -> str:
