@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,6 +17,8 @@ class Progress {
  public:
   explicit Progress(const GlobalOptions& globals);
 
+  /// How long to wait between two calls of show(): a line that nobody watches costs nearly nothing.
+  std::chrono::milliseconds pause() const { return std::chrono::milliseconds(terminal_ ? 100 : 500); }
   void show(const std::vector<pipeline::PipelineStatus>& statuses);
   /// One line that stays, above the block.
   void say(const std::string& line);

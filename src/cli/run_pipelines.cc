@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <exception>
 #include <list>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
@@ -27,14 +29,33 @@ using pipeline::Pipeline;
 using pipeline::PipelineSpec;
 using pipeline::PipelineStatus;
 
-constexpr std::chrono::milliseconds kShow{100};
-constexpr std::chrono::milliseconds kLook{10};
+/// Ends the main thread's pause when something happened. Rung from any thread.
+class Bell {
+ public:
+  void ring() {
+    const std::lock_guard lock(mutex_);
+    rung_ = true;
+    changed_.notify_all();
+  }
+  void wait_until(SteadyClock::time_point deadline) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_until(lock, deadline, [this] { return rung_; });
+    rung_ = false;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool rung_ = false;
+};
 
 /// One pipeline, the thread that runs it, and its control socket.
 class Running {
  public:
-  Running(PipelineSpec spec, const pipeline::RunOptions& options, StopSignals& signals)
-      : pipeline_(std::move(spec), options),
+  /// `at_end` rings once it has ended.
+  Running(PipelineSpec spec, const pipeline::RunOptions& options, StopSignals& signals, Bell& at_end)
+      : at_end_(at_end),
+        pipeline_(std::move(spec), options),
         first_run_(!pipeline_.prepared()),
         stop_([this] { own_stop_.request_stop(); }),
         on_signal_(signals.token(), stop_),
@@ -55,6 +76,7 @@ class Running {
         failure_ = std::make_exception_ptr(DefectError(error.what()));
       }
       ended_ = true;
+      at_end_.ring();
     });
   }
 
@@ -75,6 +97,7 @@ class Running {
   bool stop_requested() const { return own_stop_.stop_requested(); }
 
  private:
+  Bell& at_end_;
   Pipeline pipeline_;
   bool first_run_;
   std::stop_source own_stop_;
@@ -139,8 +162,10 @@ std::optional<std::vector<PipelineSpec>> take_reload(StopSignals& signals, const
 std::optional<std::vector<PipelineSpec>> run_once(std::vector<PipelineSpec> specs, const pipeline::RunOptions& options,
                                                   StopSignals& signals, const GlobalOptions& globals,
                                                   const Reload& reload) {
+  Bell bell;
+  const std::stop_callback at_signal(signals.token(), [&bell] { bell.ring(); });
   std::list<Running> running;
-  for (PipelineSpec& spec : specs) running.emplace_back(std::move(spec), options, signals);
+  for (PipelineSpec& spec : specs) running.emplace_back(std::move(spec), options, signals, bell);
   for (Running& one : running) one.start();
 
   Progress progress(globals);
@@ -150,7 +175,7 @@ std::optional<std::vector<PipelineSpec>> run_once(std::vector<PipelineSpec> spec
   while (std::any_of(running.begin(), running.end(), [](const Running& one) { return !one.ended(); })) {
     if (SteadyClock::now() >= next_show) {
       show(running, progress);
-      next_show = SteadyClock::now() + kShow;
+      next_show = SteadyClock::now() + progress.pause();
     }
     if (signals.token().stop_requested() && !std::exchange(told_stopping, true)) {
       progress.say("stopping: draining what is in flight. Again to leave at once.");
@@ -158,7 +183,7 @@ std::optional<std::vector<PipelineSpec>> run_once(std::vector<PipelineSpec> spec
     if (!next && (next = take_reload(signals, reload, progress))) {
       for (Running& one : running) one.stop();
     }
-    std::this_thread::sleep_for(kLook);
+    bell.wait_until(next_show);
   }
   progress.finish();
   const std::exception_ptr failure = report_ends(running, options.until_caught_up, progress);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "sinks/duckdb/sink_state.h"
@@ -65,16 +66,17 @@ void DuckdbSink::State::check_columns() {
 
 void DuckdbSink::State::check_history(PgTime since, Lsn from) {
   const auto stopped = tables_on_disk_->stopped_histories();
+  std::set<Name> there;
+  for (const TextRow& row : connection_->rows("SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name "
+                                              "= current_database() AND table_name LIKE '%!_!_history' ESCAPE '!'"))
+    there.emplace(row[0].second, row[1].second);
   for (auto& [name, table] : tables_) {
     if (table->state != TableState::kCopied || table->hold) continue;
-    const auto found = connection_->rows(fmt::format(
-        "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = {} AND "
-        "table_name = {}",
-        literal(name.first), literal(name.second + "__history")));
+    const bool found = there.contains({name.first, name.second + "__history"});
     const auto stop = stopped.find(name);
     if (!table->shape.history) {
-      if (!found.empty() && stop == stopped.end()) write_alone([&] { tables_on_disk_->stop_history(*table, from); });
-    } else if (found.empty()) {
+      if (found && stop == stopped.end()) write_alone([&] { tables_on_disk_->stop_history(*table, from); });
+    } else if (!found) {
       write_alone([&] { create_history(*table, since, std::max(table->fence.end, from)); });
     } else if (stop != stopped.end()) {
       refuse_gap(*table, stop->second, from);

@@ -41,6 +41,12 @@ std::string of(const Table& table) {
                      literal(table.shape.relation->name));
 }
 
+/// From three columns, the first being `column`.
+Position position_of(const TextRow& row, std::size_t column) {
+  return {static_cast<std::uint32_t>(number(row[column].second)), Lsn(number(row[column + 1].second)),
+          number(row[column + 2].second)};
+}
+
 SnapshotXids snapshot_of(const std::string& text, const Table& table, const DuckdbSpec& spec) {
   if (const auto snapshot = SnapshotXids::parse(text)) return *snapshot;
   throw sinks::DamagedTarget("TR605",
@@ -98,6 +104,7 @@ sinks::Counters StateTables::read_counters() {
 
 std::vector<std::unique_ptr<Table>> StateTables::read_tables(const DuckdbSpec& spec) {
   std::vector<std::unique_ptr<Table>> tables;
+  TablesByName by_name;
   for (const TextRow& row : connection_.rows("SELECT relation, state, snapshot, fence_lsn::VARCHAR, "
                                              "copied_rows::VARCHAR FROM tailrace.tables")) {
     TableShape shape(decode_relation(row[0].second), spec.on_unrepresentable);
@@ -108,31 +115,37 @@ std::vector<std::unique_ptr<Table>> StateTables::read_tables(const DuckdbSpec& s
     if (row[2].first) table->fence.snapshot = snapshot_of(row[2].second, *table, spec);
     table->fence.end = Lsn(number(row[3].second));
     table->copied_rows = number(row[4].second);
-    for (const TextRow& key : connection_.rows("SELECT key FROM tailrace.letters WHERE " + of(*table)))
-      table->lettered.insert(key[0].second);
-    for (const TextRow& lacking :
-         connection_.rows("SELECT key, epoch::VARCHAR, commit_lsn::VARCHAR, ordinal::VARCHAR, seq::VARCHAR, "
-                          "epoch_us(since)::VARCHAR, xid::VARCHAR FROM tailrace.incomplete WHERE " +
-                          of(*table))) {
-      IncompleteRow incomplete;
-      incomplete.at = {static_cast<std::uint32_t>(number(lacking[1].second)), Lsn(number(lacking[2].second)),
-                       number(lacking[3].second)};
-      incomplete.seq = Seq(number(lacking[4].second));
-      incomplete.since = PgTime::from_unix_micros(signed_number(lacking[5].second));
-      incomplete.xid = Xid(static_cast<std::uint32_t>(number(lacking[6].second)));
-      table->incomplete.emplace(lacking[0].second, incomplete);
-    }
-    for (const TextRow& lane :
-         connection_.rows("SELECT code, reason, epoch::VARCHAR, commit_lsn::VARCHAR, ordinal::VARCHAR "
-                          "FROM tailrace.lanes WHERE " +
-                          of(*table))) {
-      const Position at{static_cast<std::uint32_t>(number(lane[2].second)), Lsn(number(lane[3].second)),
-                        number(lane[4].second)};
-      table->hold = std::make_unique<Hold>(Hold{lane[0].second, lane[1].second, at});
-    }
+    by_name[{table->shape.relation->schema, table->shape.relation->name}] = table.get();
     tables.push_back(std::move(table));
   }
+  read_keys(by_name);
+  read_holds(by_name);
   return tables;
+}
+
+void StateTables::read_keys(const TablesByName& tables) {
+  for (const TextRow& row : connection_.rows("SELECT schema_name, table_name, key FROM tailrace.letters"))
+    if (const auto table = tables.find({row[0].second, row[1].second}); table != tables.end())
+      table->second->lettered.insert(row[2].second);
+  for (const TextRow& row : connection_.rows(
+           "SELECT schema_name, table_name, key, epoch::VARCHAR, commit_lsn::VARCHAR, ordinal::VARCHAR, seq::VARCHAR, "
+           "epoch_us(since)::VARCHAR, xid::VARCHAR FROM tailrace.incomplete")) {
+    const auto table = tables.find({row[0].second, row[1].second});
+    if (table == tables.end()) continue;
+    IncompleteRow incomplete;
+    incomplete.at = position_of(row, 3);
+    incomplete.seq = Seq(number(row[6].second));
+    incomplete.since = PgTime::from_unix_micros(signed_number(row[7].second));
+    incomplete.xid = Xid(static_cast<std::uint32_t>(number(row[8].second)));
+    table->second->incomplete.emplace(row[2].second, incomplete);
+  }
+}
+
+void StateTables::read_holds(const TablesByName& tables) {
+  for (const TextRow& row : connection_.rows("SELECT schema_name, table_name, code, reason, epoch::VARCHAR, "
+                                             "commit_lsn::VARCHAR, ordinal::VARCHAR FROM tailrace.lanes"))
+    if (const auto table = tables.find({row[0].second, row[1].second}); table != tables.end())
+      table->second->hold = std::make_unique<Hold>(Hold{row[2].second, row[3].second, position_of(row, 4)});
 }
 
 void StateTables::write_cursor(const DuckdbSpec& spec, const Cursor& cursor, const sinks::Counters& counters,

@@ -62,6 +62,12 @@ class StateTables {
   void clear_table(const Table& table);
 
  private:
+  /// By schema and name.
+  using TablesByName = std::map<std::pair<std::string, std::string>, Table*>;
+
+  void read_keys(const TablesByName& tables);
+  void read_holds(const TablesByName& tables);
+
   Connection& connection_;
   std::optional<Statement> delete_cursor_;
   std::optional<Statement> insert_cursor_;
