@@ -302,6 +302,7 @@ TEST_F(PipelineTest, ATargetIsLentOnceNobodyReadsItAndNotReadWhileItIsLent) {
   ASSERT_TRUE(eventually([this] { return target_.look() == Rows{"a"}; }));
   std::optional<TargetVisit> visit(running->visit("target", 0ms, {}));
   EXPECT_THROW(running->lend("", 200ms), TimeoutError);
+  ASSERT_TRUE(eventually([&] { return running->status().sinks[0].state != "lent"; }));
   std::atomic<bool> lent{false};
   const std::jthread borrower([&] {
     running->lend("", 10s);
