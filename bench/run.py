@@ -11,10 +11,12 @@ from pathlib import Path
 
 import figures
 import programs
+import slots
 import sockets
 from server import Server, binaries
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
+COMPARISONS = {"socket": sockets.compare, "slots": slots.compare}
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 
@@ -51,13 +53,13 @@ def rewrite(text: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("figure", nargs="*", metavar="FIGURE",
-                        help=f"{', '.join(figures.FIGURES)} (default: all of these), or socket")
+                        help=f"{', '.join(figures.FIGURES)} (default: all of these), or socket, slots")
     parser.add_argument("--quick", action="store_true", help="small sizes, once: does everything work?")
     parser.add_argument("--transport", choices=["tcp", "unix"], default="tcp")
     arguments = parser.parse_args()
     chosen = arguments.figure or list(figures.FIGURES)
     for name in chosen:
-        if name not in figures.FIGURES and name != "socket":
+        if name not in figures.FIGURES and name not in COMPARISONS:
             parser.error(f"no such figure: {name}")
     # Whoever stops us finds no server left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -66,10 +68,10 @@ def main() -> int:
     server = Server(arguments.transport)
     measured = []
     try:
-        if "socket" in chosen:
-            sockets.compare(server, sizes)
         for name in chosen:
-            if name != "socket":
+            if name in COMPARISONS:
+                COMPARISONS[name](server, sizes)
+            else:
                 measured += figures.FIGURES[name](server, sizes)
     finally:
         server.close()
