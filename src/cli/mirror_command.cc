@@ -22,6 +22,7 @@ struct MirrorArguments {
   std::string name;
   bool history = false;
   bool until_caught_up = false;
+  bool accept_upgrade = false;
 };
 
 /// "My-Shop.duckdb" -> "my_shop".
@@ -43,6 +44,7 @@ pipeline::PipelineSpec spec_of(const MirrorArguments& arguments, const GlobalOpt
   for (const std::string& pattern : arguments.exclude) source.tables.push_back("!" + pattern);
   source.slot = "tailrace_" + spec.name;
   source.publication = "tailrace_" + spec.name;
+  source.accept_upgrade = arguments.accept_upgrade;
   spec.source = source_for_url(source);
   spec.state =
       globals.state.empty() ? pipeline::default_state_root() / spec.name : std::filesystem::path(globals.state);
@@ -68,6 +70,8 @@ void add_mirror_command(Frame& frame) {
   command->add_option("--exclude", arguments->exclude, "No tables of this pattern")->type_name("S.T");
   command->add_option("--name", arguments->name, "Name of the pipeline (default: from the target)");
   command->add_flag("--history", arguments->history, "Keep every version of every row in TABLE__history");
+  command->add_flag("--accept-upgrade", arguments->accept_upgrade,
+                    "The server is what pg_upgrade made of the one that was followed");
   command->add_flag("--until-caught-up", arguments->until_caught_up,
                     "End with 0 once all that was committed at the start is durable in the target");
 }

@@ -42,6 +42,7 @@ class CatalogMemory final : public postgres::SourceMemory {
       facts.protocol = json.at("protocol").get<int>();
       facts.streaming = json.at("streaming").get<bool>();
       facts.published = json.value("published", "");
+      facts.upgraded_to = json.value("upgraded_to", std::uint64_t{0});
       facts.adopted_until = Lsn(json.value("adopted_until", std::uint64_t{0}));
       return facts;
     } catch (const nlohmann::json::exception& error) {
@@ -61,6 +62,7 @@ class CatalogMemory final : public postgres::SourceMemory {
                                  {"protocol", facts.protocol},
                                  {"streaming", facts.streaming},
                                  {"published", facts.published},
+                                 {"upgraded_to", facts.upgraded_to},
                                  {"adopted_until", facts.adopted_until.value()}};
     store_.save_facts(json.dump(),
                       std::to_string(facts.system_identifier) + "/" + std::to_string(facts.database.value()));
@@ -108,6 +110,7 @@ struct PostgresDraft {
   std::vector<std::string> tables;
   std::string slot;
   bool adopt_slot = false;
+  bool accept_upgrade = false;
   StreamingMode streaming = SourceSpec().streaming;
   PublicationDraft publication;
   SnapshotDraft snapshot;
@@ -136,6 +139,8 @@ Object<PostgresDraft> postgres_object() {
       .text("slot", &PostgresDraft::slot, "Replication slot; default `tailrace_NAME`.")
       .truth("adopt_slot", &PostgresDraft::adopt_slot,
              "The slot exists already, with the publication, and is taken over where it stands.")
+      .truth("accept_upgrade", &PostgresDraft::accept_upgrade,
+             "The server is what pg_upgrade made of the one that was followed (`tailrace docs TR139`).")
       .choice<StreamingMode>(
           "streaming", &PostgresDraft::streaming,
           {{"on", StreamingMode::kOn}, {"off", StreamingMode::kOff}, {"parallel", StreamingMode::kParallel}},
@@ -174,6 +179,7 @@ pipeline::SourceSetup postgres_source(const SourceRequest& request) {
   spec.tables = request.tables;
   spec.slot = request.slot;
   spec.publication = request.publication;
+  spec.accept_upgrade = request.accept_upgrade;
   return setup_of(spec);
 }
 
@@ -190,6 +196,7 @@ pipeline::SourceKind postgres_kind() {
             spec.slot = draft.slot.empty() ? "tailrace_" + pipeline : draft.slot;
             spec.publication = draft.publication.name.empty() ? "tailrace_" + pipeline : draft.publication.name;
             spec.adopt_slot = draft.adopt_slot;
+            spec.accept_upgrade = draft.accept_upgrade;
             spec.streaming = draft.streaming;
             // What a slot sends, its publication must have said before.
             spec.create_publication = draft.publication.create && !draft.adopt_slot;

@@ -21,6 +21,7 @@ struct SourceRequest {
   std::vector<std::string> tables = {};
   std::string slot = "tailrace";
   std::string publication = "tailrace";
+  bool accept_upgrade = false;
 };
 /// The source that a URL means: a PostgreSQL database, also as libpq's keywords. Connects to nothing.
 pipeline::SourceSetup source_for_url(const SourceRequest& request);

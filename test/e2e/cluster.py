@@ -194,6 +194,16 @@ class Cluster:
             self.configure({"restore_command": "'false'"})
             self._own(self.data / "recovery.signal")
 
+    def upgrade(self) -> None:
+        """The stopped server becomes what pg_upgrade makes of it with the same version's programs."""
+        old, self.data = self.data, self.directory / "upgraded"
+        self._initialise(BASE_SETTINGS)
+        programs = str(self.binaries)
+        done = subprocess.run([f"{programs}/pg_upgrade", "-b", programs, "-B", programs, "-d", str(old), "-D", str(self.data), "-U", SUPERUSER,
+                               "--socketdir", str(self.directory)], cwd=self.directory, capture_output=True, text=True, **self._identity)
+        if done.returncode != 0:
+            raise RuntimeError(f"pg_upgrade failed: {done.stdout}{done.stderr}")
+
     def conninfo(self, database: str = "postgres", user: str = SUPERUSER, **more) -> str:
         return " ".join([f"host=127.0.0.1 port={more.pop('port', self.port)} dbname={database} user={user}",
                          *(f"{name}={value}" for name, value in more.items())])

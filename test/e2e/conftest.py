@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import Cluster, server_major
+from e2e.cluster import Cluster, server_binaries, server_major
 from e2e.shop import SHOP, Shop
 from e2e.tailrace import Tailrace, binary
 
-# Servers have failover slots from version 17 on; `tools/versions` runs these tests on those.
-collect_ignore = ["test_failover_slots.py"] if server_major() < 17 else []
+# Standbys have slots from version 16 on, servers failover slots from 17 on; `tools/versions` runs these tests on those.
+collect_ignore = [name for name, major in {"test_failover_slots.py": 17, "test_standby.py": 16}.items() if server_major() < major]
+
+# Most packages of servers lack pg_upgrade.
+if not (server_binaries() / "pg_upgrade").exists() or server_major() < 17:
+    collect_ignore.append("test_upgrade.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "sources/postgres/standby.h"
 
 namespace tailrace::postgres {
 namespace {
@@ -53,7 +54,7 @@ AdoptedSlot adopt_slot(Connection& sql, const SourceSpec& spec, std::stop_token 
   adopted.confirmed = slot->confirmed;
   if (!slot->two_phase) return adopted;
   wait_for_prepared(sql, stop, waiting);
-  adopted.adopted_until = sql.query("SELECT pg_current_wal_insert_lsn()", kDoing).lsn(0, 0);
+  adopted.adopted_until = sql.query(std::string("SELECT ") + kWalEnd, kDoing).lsn(0, 0);
   return adopted;
 }
 

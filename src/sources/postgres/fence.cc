@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/tuple.h"
+#include "sources/postgres/standby.h"
 
 namespace tailrace::postgres {
 namespace {
@@ -14,10 +15,9 @@ constexpr const char* kDoing = "taking a fence";
 constexpr const char* kBegin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 Fence take_fence(Connection& sql) {
-  const Rows rows = sql.query(
-      "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(), "
-      "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-      kDoing);
+  const Rows rows = sql.query(std::string("SELECT pg_current_snapshot(), ") + kWalEnd +
+                                  ", (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+                              kDoing);
   const auto snapshot = SnapshotXids::parse(rows.at(0, 0));
   if (!snapshot) throw DefectError("a snapshot of the server cannot be read");
   const auto taken_at = PgTime::from_unix_micros(static_cast<std::int64_t>(rows.unsigned_number(0, 2)));
@@ -100,8 +100,10 @@ std::vector<Xid> running_transactions(Connection& sql) {
 }
 
 Fence begin_fence(Connection& sql) {
-  sql.query(kBegin, kDoing);
-  return take_fence(sql);
+  return take_fence_through(sql, [&] {
+    sql.query(kBegin, kDoing);
+    return take_fence(sql);
+  });
 }
 
 Fence begin_fence_on(Connection& sql, const std::string& exported_snapshot) {
@@ -128,9 +130,12 @@ Fence begin_settled_fence(Connection& sql, std::stop_token stop, const std::func
 FencedTable begin_fence_on_table(Connection& sql, const Relation& relation) {
   const std::string table = qualified(sql, relation);
   // Whoever waits for a lock holds up those behind him: not for long.
-  sql.query(std::string(kBegin) + "; SET LOCAL lock_timeout = '2s'; LOCK TABLE ONLY " + table + " IN ACCESS SHARE MODE",
-            "locking a table for reading");
-  const Fence fence = take_fence(sql);
+  const Fence fence = take_fence_through(sql, [&] {
+    sql.query(
+        std::string(kBegin) + "; SET LOCAL lock_timeout = '2s'; LOCK TABLE ONLY " + table + " IN ACCESS SHARE MODE",
+        "locking a table for reading");
+    return take_fence(sql);
+  });
   return {fence, (verify_table(sql, relation) ? "" : "ONLY ") + table};
 }
 

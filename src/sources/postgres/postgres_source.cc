@@ -13,8 +13,10 @@
 #include "sources/postgres/publication.h"
 #include "sources/postgres/slot_watch.h"
 #include "sources/postgres/snapshot_copy.h"
+#include "sources/postgres/standby.h"
 #include "sources/postgres/status_board.h"
 #include "sources/postgres/stream_session.h"
+#include "sources/postgres/upgrade.h"
 
 namespace tailrace::postgres {
 namespace {
@@ -64,7 +66,8 @@ std::string start_command(const Connection& replication, const SourceFacts& fact
 }
 
 Lsn ask_current_end(Connection& sql) {
-  const Lsn end = sql.query("SELECT pg_current_wal_insert_lsn()", "asking for the end of WAL").lsn(0, 0);
+  const Lsn end = sql.query(std::string("SELECT ") + kWalEnd, "asking for the end of WAL").lsn(0, 0);
+  if (at_standby(sql)) return end;
   try {
     sql.query("SELECT pg_logical_emit_message(true, 'tailrace.nudge', '')", "writing a nudge");
   } catch (const RefusedError& error) {
@@ -115,10 +118,10 @@ class PostgresSource::Impl {
  private:
   void prepare_once(const std::optional<SourceFacts>& remembered, const std::stop_token& stop);
   void make_slot(Sessions& sessions, const ServerIdentity& server, bool intended_before, const std::stop_token& stop);
-  void resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& facts);
+  void resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& remembered);
   void begin_log(const SourceFacts& facts);
   void run_session(const StopSignal& signal, const std::stop_token& stop);
-  void watch(Connection& sql, const std::vector<std::string>& publications);
+  void watch(Connection& sql, const std::vector<std::string>& publications, bool holds_back);
   void remember_acknowledged();
   void failed_for_now(const Error& error, int times);
   void tell_waiting(Connection& sql, const std::string& who);
@@ -169,11 +172,13 @@ void PostgresSource::Impl::failed_for_now(const Error& error, int times) {
 }
 
 void PostgresSource::Impl::tell_waiting(Connection& sql, const std::string& who) {
-  const std::string running = describe_running_transactions(sql);
+  SourceProblem problem{"TR127", who + " waits for transactions to end: " + describe_running_transactions(sql),
+                        "end them, or wait"};
+  if (at_standby(sql))
+    problem = {"TR127", who + " waits for the primary to log which transactions run",
+               "at the primary: SELECT pg_log_standby_snapshot(); it also waits for old transactions there to end"};
   no_longer_waiting();
-  board_.update([&](SourceStatus& status) {
-    status.problems.push_back({"TR127", who + " waits for transactions to end: " + running, "end them, or wait"});
-  });
+  board_.update([&](SourceStatus& status) { status.problems.push_back(problem); });
 }
 
 void PostgresSource::Impl::no_longer_waiting() {
@@ -268,7 +273,9 @@ void PostgresSource::Impl::begin_log(const SourceFacts& facts) {
   log_.sync();
 }
 
-void PostgresSource::Impl::resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& facts) {
+void PostgresSource::Impl::resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& remembered) {
+  const auto upgraded = follow_upgrade(*sessions.sql, server, spec_, remembered, log_);
+  const SourceFacts& facts = upgraded ? *upgraded : remembered;
   const auto slot = read_slot(*sessions.sql, facts.slot);
   set_facts(verify_history(*sessions.replication, server, slot, facts, log_.end()));
   begin_log(facts);
@@ -338,18 +345,19 @@ void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop
   log::info("source.streaming", "streaming from slot {} at {}", spec_.slot, log_.end().commit_end.str());
   board_.update([](SourceStatus& status) { status.problems.clear(); });
   last_watch_ = {};
-  session.run(Overlap(log_, std::max(asked, slot->confirmed)), [&] { watch(*sessions.sql, publications); });
+  session.run(Overlap(log_, std::max(asked, slot->confirmed)),
+              [&] { watch(*sessions.sql, publications, session.holds_back()); });
 }
 
-void PostgresSource::Impl::watch(Connection& sql, const std::vector<std::string>& publications) {
+void PostgresSource::Impl::watch(Connection& sql, const std::vector<std::string>& publications, bool holds_back) {
   const auto now = SteadyClock::now();
   if (now - last_remembered_ >= kRememberInterval) remember_acknowledged();
   // A server that shuts down waits until it is told that all was received, which a prepared transaction prevents; our
   // other session ends at once and tells of it.
-  if (now - last_watch_ < kWatchInterval && !sql.has_news()) return;
+  if (now - last_watch_ < kWatchInterval && !(holds_back && sql.has_news())) return;
   last_watch_ = now;
   const auto slot = read_slot(sql, spec_.slot);
-  const Lsn end = sql.query("SELECT pg_current_wal_insert_lsn()", "watching the slot").lsn(0, 0);
+  const Lsn end = sql.query(std::string("SELECT ") + kWalEnd, "watching the slot").lsn(0, 0);
   if (now - last_table_watch_ >= kTableWatchInterval) {
     last_table_watch_ = now;
     unpublished_ = unpublished_tables(sql, publications, find_candidates(sql, spec_.tables));

@@ -9,6 +9,7 @@
 #include "base/table_patterns.h"
 #include "sources/postgres/adoption.h"
 #include "sources/postgres/slot.h"
+#include "sources/postgres/standby.h"
 
 namespace tailrace::postgres {
 namespace {
@@ -48,6 +49,18 @@ struct Examination {
   }
 };
 
+void examine_standby(Examination& now) {
+  if (now.sql.server_version() < 160000)
+    return now.add({"TR132", Severity::kError, "standby",
+                    "this server is a standby, and only from version 16 on has one slots", "connect to the primary"});
+  const Rows rows =
+      now.sql.query("SELECT current_setting('hot_standby_feedback'), current_setting('primary_slot_name')", kDoing);
+  if (rows.at(0, 0) != "on" || rows.at(0, 1).empty())
+    now.add({"TR132", Severity::kWarning, "standby",
+             "the primary does not know what this standby's slot needs and may make it useless",
+             "ALTER SYSTEM SET hot_standby_feedback = on; and primary_slot_name, with a physical slot at the primary"});
+}
+
 void examine_server(Examination& now) {
   if (now.sql.server_version() < 130000)
     now.add({"TR120", Severity::kError, "server version",
@@ -63,8 +76,7 @@ void examine_server(Examination& now) {
     now.add({"TR104", Severity::kError, "wal_level",
              "wal_level is " + std::string(rows.at(0, 0)) + ": the server does not write what logical decoding needs",
              "ALTER SYSTEM SET wal_level = logical; -- then restart the server"});
-  if (rows.flag(0, 1))
-    now.add({"TR132", Severity::kError, "standby", "this server is a standby", "connect to the primary"});
+  if (rows.flag(0, 1)) examine_standby(now);
   if (rows.number(0, 3) >= rows.number(0, 2) && !now.slot_is_ours && !now.spec.adopt_slot)
     now.add({"TR108", Severity::kError, "replication slots", "all " + std::string(rows.at(0, 2)) + " slots are taken",
              "ALTER SYSTEM SET max_replication_slots = " + std::to_string(rows.number(0, 2) + 10) +
@@ -135,6 +147,12 @@ void examine_rights(Examination& now) {
       [&](const Candidate&) { return "ALTER ROLE " + role + " BYPASSRLS;"; });
   const std::vector<std::string> publications = existing_publications(now.sql, now.spec);
   if (!publications.empty() && publications.front() == now.spec.publication) return;
+  if (at_standby(now.sql)) {
+    now.add({"TR119", Severity::kError, "publication",
+             "publication \"" + now.spec.publication + "\" does not exist, and a standby cannot make it",
+             publication_sql(now.sql, now.spec, now.tables) + " -- at the primary"});
+    return;
+  }
   if (!now.spec.create_publication) {
     now.add({"TR119", Severity::kError, "publication", "publication \"" + now.spec.publication + "\" does not exist",
              "CREATE PUBLICATION " + now.sql.quoted_name(now.spec.publication) + " FOR ALL TABLES;"});

@@ -35,15 +35,27 @@ bool publication_exists(Connection& sql, const std::string& name) {
   return !sql.query("SELECT FROM pg_publication WHERE pubname = $1", {name}, "looking for the publication").empty();
 }
 
-void create_publication(Connection& sql, const std::string& name, const std::vector<const Candidate*>& tables,
-                        const char* operations) {
+std::string publication_command(const Connection& sql, const std::string& name,
+                                const std::vector<const Candidate*>& tables, const char* operations) {
   std::string command = "CREATE PUBLICATION " + sql.quoted_name(name);
   for (std::size_t i = 0; i < tables.size(); ++i) {
     command += i == 0 ? " FOR TABLE " : ", ";
     command += "ONLY " + sql.quoted_name(tables[i]->schema) + "." + sql.quoted_name(tables[i]->name);
   }
-  command += " WITH (publish = '" + std::string(operations) + "')";
-  sql.query(command, "making the publication (its role must own the tables and may create in the database)");
+  return command + " WITH (publish = '" + std::string(operations) + "')";
+}
+
+/// One for each publication that is needed. The main one comes last: where it exists, the other one does too.
+std::vector<std::string> publication_commands(const Connection& sql, const SourceSpec& spec,
+                                              const std::vector<Candidate>& tables, bool append_exists) {
+  std::vector<const Candidate*> followed;
+  std::vector<const Candidate*> append_only;
+  for (const Candidate& table : tables) (table.has_identity ? followed : append_only).push_back(&table);
+  std::vector<std::string> commands;
+  if (!append_only.empty() && !append_exists)
+    commands.push_back(publication_command(sql, append_name(spec), append_only, "insert, truncate"));
+  commands.push_back(publication_command(sql, spec.publication, followed, "insert, update, delete, truncate"));
+  return commands;
 }
 
 }  // namespace
@@ -82,14 +94,16 @@ std::vector<std::string> ensure_publications(Connection& sql, const SourceSpec& 
   if (!spec.create_publication)
     throw RefusedError("TR119", "publication \"" + spec.publication + "\" does not exist",
                        "CREATE PUBLICATION " + sql.quoted_name(spec.publication) + " FOR ALL TABLES;");
-  std::vector<const Candidate*> followed;
-  std::vector<const Candidate*> append_only;
-  for (const Candidate& table : tables) (table.has_identity ? followed : append_only).push_back(&table);
-  // The main publication comes last: where it exists, the other one does too, if it is needed.
-  if (!append_only.empty() && names.empty())
-    create_publication(sql, append_name(spec), append_only, "insert, truncate");
-  create_publication(sql, spec.publication, followed, "insert, update, delete, truncate");
+  for (const std::string& command : publication_commands(sql, spec, tables, !names.empty()))
+    sql.query(command, "making the publication (its role must own the tables and may create in the database)");
   return existing_publications(sql, spec);
+}
+
+std::string publication_sql(const Connection& sql, const SourceSpec& spec, const std::vector<Candidate>& tables) {
+  std::string out;
+  for (const std::string& command : publication_commands(sql, spec, tables, false))
+    out += (out.empty() ? "" : " ") + command + ";";
+  return out;
 }
 
 std::string unpublished_tables(Connection& sql, const std::vector<std::string>& publications,

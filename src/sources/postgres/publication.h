@@ -34,6 +34,9 @@ std::vector<std::string> existing_publications(Connection& sql, const SourceSpec
 std::vector<std::string> ensure_publications(Connection& sql, const SourceSpec& spec,
                                              const std::vector<Candidate>& tables);
 
+/// The statements that make them, for whoever may.
+std::string publication_sql(const Connection& sql, const SourceSpec& spec, const std::vector<Candidate>& tables);
+
 /// Those of `tables` that no publication of these holds (nor an ancestor of them), as text for people; empty when there
 /// are none.
 std::string unpublished_tables(Connection& sql, const std::vector<std::string>& publications,

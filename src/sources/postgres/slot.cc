@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/time.h"
 #include "sources/postgres/server_error.h"
+#include "sources/postgres/standby.h"
+#include "sources/postgres/upgrade.h"
 
 namespace tailrace::postgres {
 namespace {
@@ -40,7 +42,8 @@ std::string create_command(const Connection& replication, const std::string& nam
   if (replication.server_version() < 150000) return head + (with_snapshot ? "EXPORT_SNAPSHOT" : "NOEXPORT_SNAPSHOT");
   std::string options = with_snapshot ? "SNAPSHOT 'export'" : "SNAPSHOT 'nothing'";
   // Standbys that synchronise slots have it too, so that the stream goes on at the one that takes over.
-  if (replication.server_version() >= 170000) options += ", FAILOVER true";
+  // A standby's own slots are not among them.
+  if (replication.server_version() >= 170000 && !at_standby(replication)) options += ", FAILOVER true";
   return head + "(" + options + ")";
 }
 
@@ -70,6 +73,21 @@ void verify_timeline(Connection& replication, const ServerIdentity& server, cons
                      "this server went on from timeline " + std::to_string(facts.timeline) + " at " +
                          (forked ? forked->str() : "an unknown place") + ", but " + log_end.str() + " was followed",
                      kCopyAgain);
+}
+
+/// The server's word for it, explained.
+std::string why_lost(const std::string& reason) {
+  if (reason.empty() || reason == "wal_removed") return "the server removed WAL that was still needed";
+  if (reason == "idle_timeout") return "it was not read for longer than idle_replication_slot_timeout";
+  if (reason == "wal_level_insufficient") return "the primary's wal_level was not logical any more";
+  if (reason == "rows_removed")
+    return "the primary removed rows of its catalogs that the slot of this standby needed; hot_standby_feedback and "
+           "primary_slot_name keep them";
+  // All that version 16 says.
+  if (reason == "conflict with recovery")
+    return "the primary removed rows of its catalogs that the slot of this standby needed, or its wal_level was not "
+           "logical any more";
+  return "the server says " + reason;
 }
 
 }  // namespace
@@ -106,11 +124,14 @@ std::string describe_running_transactions(Connection& sql) {
 }
 
 std::optional<SlotState> read_slot(Connection& sql, const std::string& name) {
-  const bool has_two_phase = sql.server_version() >= 140000;
+  const int version = sql.server_version();
+  const std::string reason = version >= 170000   ? "invalidation_reason"
+                             : version >= 160000 ? "CASE WHEN conflicting THEN 'conflict with recovery' END"
+                                                 : "NULL";
   const Rows rows =
-      sql.query(std::string("SELECT plugin, database, temporary, ") + (has_two_phase ? "two_phase" : "false") +
-                    ", active_pid, restart_lsn, confirmed_flush_lsn, wal_status, safe_wal_size "
-                    "FROM pg_replication_slots WHERE slot_name = $1",
+      sql.query(std::string("SELECT plugin, database, temporary, ") + (version >= 140000 ? "two_phase" : "false") +
+                    ", active_pid, restart_lsn, confirmed_flush_lsn, wal_status, safe_wal_size, " + reason +
+                    " FROM pg_replication_slots WHERE slot_name = $1",
                 {name}, "reading the slot");
   if (rows.empty()) return std::nullopt;
   SlotState slot;
@@ -123,6 +144,7 @@ std::optional<SlotState> read_slot(Connection& sql, const std::string& name) {
   slot.confirmed = rows.lsn(0, 6);
   slot.wal_status = rows.at(0, 7);
   if (!rows.is_null(0, 8)) slot.safe_wal_bytes = rows.number(0, 8);
+  slot.invalidated_by = rows.at(0, 9);
   return slot;
 }
 
@@ -156,8 +178,8 @@ void verify_slot(const std::optional<SlotState>& slot, const SourceFacts& facts,
   if (slot->plugin != "pgoutput" || slot->temporary)
     throw RefusedError("TR113", name + " belongs to something else (plugin " + slot->plugin + ")",
                        "give another slot name");
-  if (slot->wal_status == "lost")
-    throw RefusedError("TR114", name + " is lost: the server removed WAL that was still needed", kCopyAgain);
+  if (slot->wal_status == "lost" || !slot->invalidated_by.empty())
+    throw RefusedError("TR114", name + " is lost: " + why_lost(slot->invalidated_by), kCopyAgain);
   const bool nothing_read = !log_end.commit_end.valid() && !facts.acknowledged.valid();
   const Lsn ours = nothing_read ? facts.consistent_point : log_end.commit_end;
   if (slot->confirmed > ours)
@@ -169,9 +191,9 @@ void verify_slot(const std::optional<SlotState>& slot, const SourceFacts& facts,
 
 SourceFacts verify_history(Connection& replication, const ServerIdentity& server, const std::optional<SlotState>& slot,
                            const SourceFacts& facts, const Position& log_end) {
-  if (server.system_identifier != facts.system_identifier)
+  if (server.system_identifier != followed_cluster(facts))
     throw RefusedError("TR116", "this is another PostgreSQL cluster than the one that was followed",
-                       "point to the right server; after pg_upgrade start a new pipeline with a copy");
+                       "point to the right server; after pg_upgrade without the slot start a new pipeline with a copy");
   if (server.database != facts.database)
     throw RefusedError("TR116", "this is another database than the one that was followed",
                        "point to the right database, or start a new pipeline for this one");

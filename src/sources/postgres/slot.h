@@ -33,6 +33,8 @@ struct SlotState {
   Lsn restart;
   Lsn confirmed;
   std::string wal_status;
+  /// Why the server gave it up, as far as it tells (16 and later); empty when it did not.
+  std::string invalidated_by;
   std::optional<std::int64_t> safe_wal_bytes;
 };
 

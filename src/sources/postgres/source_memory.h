@@ -28,6 +28,8 @@ struct SourceFacts {
   std::string published;
   /// Of a slot that was adopted: AdoptedSlot::adopted_until.
   Lsn adopted_until;
+  /// The cluster that pg_upgrade made of the one with that system_identifier, which still names the history; or 0.
+  std::uint64_t upgraded_to = 0;
 
   bool operator==(const SourceFacts&) const = default;
 };

@@ -23,6 +23,8 @@ struct SourceSpec {
   std::string slot = "tailrace";
   /// The slot exists, made by somebody else: it is read from where it stands instead of being made.
   bool adopt_slot = false;
+  /// The server is what pg_upgrade made of the one that was followed, says the user.
+  bool accept_upgrade = false;
   /// Tables without a usable replica identity go to a second publication of inserts and truncates, named with the
   /// suffix "_append", so that no UPDATE or DELETE of the application fails.
   std::string publication = "tailrace";

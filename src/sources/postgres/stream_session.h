@@ -46,6 +46,8 @@ class StreamSession {
   /// CorruptionError.
   /// `overlap`: what is expected again, made once the slot was ours.
   void run(Overlap overlap, const std::function<void()>& tick);
+  /// A prepared transaction keeps the server from being told all that is durable. REQUIRES: run().
+  bool holds_back() const { return confirmable() < log_.durable_end(); }
 
  private:
   using Millis = std::chrono::milliseconds;

@@ -192,6 +192,7 @@ TEST_F(PreflightTest, another_server_or_database_than_the_one_that_was_followed_
   PostgresSource(spec(), memory, log).prepare({});
   const SourceFacts followed = *memory.facts;
   memory.facts->system_identifier += 1;
+  memory.facts->published.clear();
   EXPECT_EQ(refusal(spec(), memory, log), Refusal("TR116", ExitCode::kUnreachable));
   memory.facts = followed;
   memory.facts->database = Oid(followed.database.value() + 1);
