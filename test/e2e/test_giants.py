@@ -81,7 +81,7 @@ def test_a_transaction_changes_very_many_tables(giant_cluster: Cluster, database
 @pytest.mark.parametrize("mib, memory, fit", [
     (12, "512MiB", True),
     pytest.param(256, "512MiB", False, marks=pytest.mark.giants),
-    pytest.param(256, "3GiB", True, marks=pytest.mark.giants)])
+    pytest.param(256, "6GiB", True, marks=pytest.mark.giants)])
 def test_very_large_values_arrive_or_are_dead_letters(giant_cluster: Cluster, database: str, tailrace: Tailrace, mib: int,
                                                       memory: str, fit: bool):
     giant_cluster.execute("CREATE TABLE large (id int PRIMARY KEY, t text, b bytea)", database=database)

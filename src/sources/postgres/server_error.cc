@@ -126,6 +126,9 @@ void throw_server_error(const ServerError& error, std::string_view doing) {
   if (state == "25006") throw RefusedError("TR106", what, "let the role write, or connect to the primary");
   if (state == "58P01" && contains(error.message, "already been removed"))
     throw RefusedError("TR114", what, "WAL that was needed is gone: drop this pipeline and copy again");
+  if (state == "42704" && contains(error.message, "replication slot"))
+    throw RefusedError("TR115", what,
+                       "changes since then are gone: start a new pipeline with a copy (drop this one first)");
   if (one_of(state, {"42P01", "42703", "42704", "42710", "42601", "0A000", "22023"}))
     throw RefusedError("TR119", what, "put back what the server misses, or start anew with a copy");
   throw ReconnectError("TR128", what + " (" + state + ")", "mend what the server names; the stream goes on by itself");
