@@ -154,6 +154,10 @@ void Connection::pin_settings(ConnectionKind kind) {
   if (server_version() >= 140000) sql += " SET idle_session_timeout = 0;";
   if (server_version() >= 170000) sql += " SET transaction_timeout = 0;";
   if (kind == ConnectionKind::kReplication) sql += " SET lock_timeout = 0;";
+  // Such a database may hold any bytes. As UTF-8 the server would refuse those that are none, and every try with them;
+  // unconverted they come, and a target refuses the single value.
+  const char* encoding = PQparameterStatus(connection_, "server_encoding");
+  if (encoding != nullptr && std::string_view(encoding) == "SQL_ASCII") sql += " SET client_encoding = 'SQL_ASCII';";
   query(sql, "setting up the session");
 }
 
