@@ -1,5 +1,6 @@
 """Transactions of every shape, on one mirror that runs: each is there whole and once, and histories keep their order."""
 
+import json
 import threading
 from collections.abc import Iterator
 
@@ -15,7 +16,6 @@ TABLES = ["CREATE TABLE t (id int PRIMARY KEY, n int, v text)", "INSERT INTO t S
           "CREATE TABLE other (id int PRIMARY KEY, n int)", "CREATE TABLE parents (id int PRIMARY KEY)",
           "CREATE TABLE children (id int PRIMARY KEY, parent int REFERENCES parents ON UPDATE CASCADE ON DELETE SET NULL)",
           "INSERT INTO parents SELECT generate_series(1, 5)", "INSERT INTO children SELECT g, 1 + g % 5 FROM generate_series(1, 20) g",
-          # An update of n alone cannot move it in the middle of a statement.
           "CREATE TABLE dense (id int PRIMARY KEY DEFERRABLE, v int)", "ALTER TABLE dense REPLICA IDENTITY FULL",
           "INSERT INTO dense SELECT g, g FROM generate_series(1, 200) g"]
 SAME = {"t": "id, n, v", "other": "id, n", "parents": "id", "children": "id, parent", "dense": "id, v"}
@@ -57,7 +57,6 @@ def versions(pair: Pair, table: str, columns: str, key: int) -> list[tuple]:
     answer = pair.tailrace.command("query", "shop", f"SELECT {columns} FROM {table}__history WHERE id = {key} ORDER BY from_seq", "--format",
                                    "json", "--state", pair.tailrace.state)
     assert answer.code == Exit.DONE, str(answer)
-    import json
     return [tuple(row.values()) for row in json.loads(answer.out)]
 
 
