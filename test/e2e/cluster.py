@@ -91,7 +91,7 @@ class Cluster:
         else:
             self._follow(standby_of, settings or {})
         if wal_start != (0, 1):
-            self._run(str(self.binaries / "pg_resetwal"), "-l", "00000001{:08X}{:08X}".format(*wal_start), "-D", str(self.data))
+            self.reset_wal("-l", "00000001{:08X}{:08X}".format(*wal_start))
         self.start()
 
     @staticmethod
@@ -141,6 +141,10 @@ class Cluster:
         """Appends settings; they count from the next start or reload."""
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as config:
             config.writelines(f"{name} = {value}\n" for name, value in settings.items())
+
+    def reset_wal(self, *options: str) -> None:
+        """The stopped server goes on at other counters, as pg_resetwal has them."""
+        self._run(str(self.binaries / "pg_resetwal"), *options, "-D", str(self.data))
 
     def start(self) -> None:
         with open(self.log, "ab") as log:

@@ -92,10 +92,10 @@ void fill_history(Connection& connection, const Exported& table) {
   connection.run(fmt::format("INSERT INTO {} SELECT {} FROM {} WHERE NOT is_current", history, names, from));
   const std::string numbered = fmt::format(
       "SELECT *, row_number() OVER (PARTITION BY {}) AS tailrace_place FROM {} WHERE", list_of(lasting), from);
-  connection.run(fmt::format(
-      "INSERT INTO {} SELECT {} FROM ({} is_current) AS c ANTI JOIN ({} NOT is_current AND from_seq::BIGINT <= "
-      "tailrace_after) AS e ON (c.tailrace_place = e.tailrace_place{})",
-      history, names, numbered, numbered, same));
+  connection.run(
+      fmt::format("INSERT INTO {} SELECT {} FROM ({} is_current) AS c ANTI JOIN ({} NOT is_current AND from_seq <= "
+                  "tailrace_after) AS e ON (c.tailrace_place = e.tailrace_place{})",
+                  history, names, numbered, numbered, same));
 }
 
 void restore_table(Connection& connection, const std::filesystem::path& root, const Exported& table) {

@@ -177,13 +177,13 @@ bool HistorySafety::write_table(Connection& connection, const std::filesystem::p
                                 std::uint64_t mark, Known& known, bool& is_base) {
   const std::string history = history_of(name);
   const Columns columns = columns_of(connection, name.first, name.second + "__history");
-  const std::string opened = fmt::format("is_current AND from_seq::BIGINT > {}", mark);
-  const std::string ended = fmt::format("NOT is_current AND to_seq::BIGINT > {}", mark);
+  const std::string opened = fmt::format("is_current AND from_seq > {}::UBIGINT", mark);
+  const std::string ended = fmt::format("NOT is_current AND to_seq > {}::UBIGINT", mark);
   const TextRow counts =
       connection
           .rows(fmt::format("SELECT count(*) FILTER (is_current)::VARCHAR, count(*) FILTER (NOT is_current)::VARCHAR, "
                             "count(*) FILTER ({0})::VARCHAR, count(*) FILTER ({1})::VARCHAR, count(*) FILTER ({1} "
-                            "AND from_seq::BIGINT <= {2})::VARCHAR FROM {3}",
+                            "AND from_seq <= {2}::UBIGINT)::VARCHAR FROM {3}",
                             opened, ended, mark, history))
           .front();
   const Known now{number(counts[0].second), number(counts[1].second), columns.declared};
@@ -195,8 +195,8 @@ bool HistorySafety::write_table(Connection& connection, const std::filesystem::p
             now.open + ended_known != known.open + opened_rows;
   known = now;
   if (!is_base && opened_rows + ended_rows == 0) return false;
-  connection.run(fmt::format("COPY (SELECT {}, {}::BIGINT AS tailrace_after FROM {} WHERE {}) TO {} {}", columns.exact,
-                             is_base ? "-1" : std::to_string(mark), history,
+  connection.run(fmt::format("COPY (SELECT {}, {}::UBIGINT AS tailrace_after FROM {} WHERE {}) TO {} {}", columns.exact,
+                             is_base ? "NULL" : std::to_string(mark), history,
                              is_base ? std::string("true") : fmt::format("({}) OR ({})", opened, ended),
                              literal(file.string()), kFormat));
   return true;

@@ -65,6 +65,17 @@ std::string start_command(const Connection& replication, const SourceFacts& fact
   return command + ")";
 }
 
+void refuse_publications(Connection& sql, const SourceSpec& spec, const std::vector<std::string>& publications,
+                         const std::vector<Candidate>& tables) {
+  if (const std::string missing = unpublished_tables(sql, publications, tables);
+      spec.create_publication && !missing.empty())
+    throw RefusedError("TR119", "publication \"" + spec.publication + "\" exists, but lacks " + missing,
+                       "DROP PUBLICATION " + sql.quoted_name(spec.publication) + "; -- it is then made anew");
+  if (Catalog(sql).published_tables(publications, spec.tables).empty())
+    throw RefusedError("TR119", "publication \"" + spec.publication + "\" has none of the tables",
+                       "ALTER PUBLICATION " + sql.quoted_name(spec.publication) + " ADD TABLE …;");
+}
+
 Lsn ask_current_end(Connection& sql) {
   const Lsn end = sql.query(std::string("SELECT ") + kWalEnd, "asking for the end of WAL").lsn(0, 0);
   if (at_standby(sql)) return end;
@@ -241,10 +252,7 @@ void PostgresSource::Impl::make_slot(Sessions& sessions, const ServerIdentity& s
   facts.streaming = facts.protocol >= 2 && spec_.streaming != StreamingMode::kOff;
   if (!spec_.adopt_slot) set_facts(facts);
   const std::vector<std::string> publications = ensure_publications(sql, spec_, tables);
-  if (const std::string missing = unpublished_tables(sql, publications, tables);
-      spec_.create_publication && !missing.empty())
-    throw RefusedError("TR119", "publication \"" + spec_.publication + "\" exists, but lacks " + missing,
-                       "DROP PUBLICATION " + sql.quoted_name(spec_.publication) + "; -- it is then made anew");
+  refuse_publications(sql, spec_, publications, tables);
   NewSlot made;
   if (spec_.adopt_slot) {
     const AdoptedSlot adopted = adopt_slot(sql, spec_, stop, [&] { tell_waiting(sql, "the adopted slot"); });
