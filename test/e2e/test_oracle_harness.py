@@ -5,6 +5,7 @@ import random
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,15 +20,16 @@ from oracle import recorder
 from oracle.canonical import array_elements, interval, moment
 from oracle.checker import Findings, JournalCheck, check_history, check_mirror
 from oracle.disk import Disk
-from oracle.duckdb_target import DuckDbTarget
+from oracle.duckdb_target import DuckDbTarget, canonical_source_rows
 from oracle.fake import FakeTarget, as_text, journal_lines
+from oracle.growth import growing_tables
 from oracle.journal import JournalWrong, read
-from oracle.plan import Draw
+from oracle.plan import Draw, alterations
 from oracle.nemesis import draw_arms, draw_faults
 from oracle.run import SERVER_SETTINGS, Report
 from oracle.sessions import Sessions
 from oracle.tables import Table, all_tables
-from oracle.truth import SelfCheckFailed, Truth, check_self
+from oracle.truth import Change, SelfCheckFailed, Truth, Unit, check_self
 
 
 @dataclass
@@ -255,8 +257,36 @@ def test_a_wrong_journal_is_caught(world: World, right_journal: list[dict], bend
 
 
 def test_the_same_seed_gives_the_same_plan():
-    first, second = (Draw("a seed", all_tables(server_major())).transactions(50) for _ in range(2))
-    assert first == second
+    def drawn(seed: int) -> tuple:
+        tables = [*all_tables(server_major()), *growing_tables(seed)]
+        return tables, Draw(f"seed {seed}", tables).transactions(50), alterations(seed, tables[-2:], 12)
+    assert drawn(7) == drawn(7) != drawn(8)
+
+
+def test_an_altered_table_is_compared_in_a_shape_that_it_may_have_there():
+    """Alterations come to the target with the next change, so until then it may have the former shape, and never an older one."""
+    table = growing_tables(3)[0]
+    row = table.completed(("1", "x", None, None))
+    assert len(row) == len(table.columns) and row[4:] == table.defaults[4:]
+    insert = Change("insert", table.id, None, row)
+    truth = Truth([Unit(100, 1, None, [insert]), Unit(300, 3, None, [insert])], [table])
+    for lsn in (50, 200, 400):
+        truth.note_alteration(table.id, lsn)
+    places = {100: [1], 250: [2, 1], 350: [2], 450: [3, 2]}
+    assert {lsn: truth.shapes(table, lsn) for lsn in places} == {lsn: [table.at(n) for n in shapes] for lsn, shapes in places.items()}
+
+
+@pytest.mark.parametrize("wrong", [lambda row: (*row[:-1], "another default"), lambda row: (*row[:-1], None)])
+def test_a_wrong_default_in_an_older_row_is_caught(wrong: Callable):
+    table = next(made for seed in range(100) for made in growing_tables(seed) if made.defaults[-1] is not None)
+    row = table.completed(("1", "x", "v", "1.00"))
+    truth = Truth([Unit(100, 1, None, [Change("insert", table.id, None, row)])], [table])
+    shape = table.at(len(table.alterations))
+    for found, right in ((row, True), (wrong(row), False)):
+        findings = Findings()
+        rows = {table.id: canonical_source_rows(shape, Counter([found]))}
+        check_mirror(findings, truth, [shape], rows, 100)
+        assert (findings.failures == []) == right
 
 
 @pytest.mark.parametrize("draws", [draw_faults, lambda seed: draw_arms(seed, [f"point.{n}" for n in range(30)])])

@@ -84,11 +84,13 @@ class JournalCheck:
     def __init__(self, findings: Findings, tables: list[Table]):
         self._findings = findings
         self._tables = {table.id: table for table in tables}
+        self._truth = Truth()
         self.unchanged_values = 0
         self.inside_copy = 0
 
     def run(self, truth: Truth, logged: list[LoggedUnit], required_from: int, required_to: int = FOREVER) -> None:
         """All units of the truth in (required_from, required_to] must be there; older ones may be, but only as they were."""
+        self._truth = truth
         self._order(logged)
         expected = {unit.end_lsn: unit for unit in truth.units if self._relevant(unit)}
         found = [unit for unit in logged if unit.changes and not own(unit)]
@@ -143,7 +145,7 @@ class JournalCheck:
             wanted = sorted(wanted, key=lambda change: change.table or ("", ""))
             logged_changes = sorted(logged_changes, key=lambda change: change.table or ("", ""))
         for change, logged in zip(wanted, logged_changes, strict=True):
-            self._change(name, change, logged)
+            self._change(name, change, logged, expected.end_lsn)
 
     @staticmethod
     def _first_other(wanted: list[Change], found: LoggedUnit) -> str:
@@ -155,7 +157,7 @@ class JournalCheck:
                 return f"ordinal {place} is {other.op} {other.table}, not {change.op} {change.table}"
         return f"goes on after ordinal {len(wanted)}"
 
-    def _change(self, name: str, change: Change, logged: LoggedChange) -> None:
+    def _change(self, name: str, change: Change, logged: LoggedChange, end_lsn: int) -> None:
         place = f"{name}, ordinal {logged.position[2]}"
         self._findings.count("journal: changes")
         if (change.op, change.table) != (logged.op, logged.table):
@@ -166,7 +168,7 @@ class JournalCheck:
             if logged.prefix != prefix:
                 self._findings.fail("journal: changes", f"{place}: the message's prefix is {logged.prefix!r}, not {prefix!r}")
             return
-        table = self._tables[change.table]
+        table = self._tables[change.table].at(self._truth.altered(change.table, end_lsn))
         self._old(place, table, change, logged)
         if change.new is not None:
             self._new(place, table, change, logged)
@@ -176,7 +178,7 @@ class JournalCheck:
             if logged.old is not None:
                 self._findings.fail("journal: old rows", f"{place}: an old row where the source has none")
             return
-        old = dict(zip(table.names, change.old, strict=True))
+        old = dict(zip(table.names, change.old[:len(table.names)], strict=True))
         identity = table.names if table.identity == "full" else table.key
         if table.identity == "full":
             kind = "full"
@@ -219,7 +221,7 @@ def true_versions(truth: Truth, table: Table, baseline: int, form=from_source) -
     converters = [form(column.type) for column in table.columns]
 
     def canonical(row: Row) -> Row:
-        return tuple(convert(value) for convert, value in zip(converters, row, strict=True))
+        return tuple(convert(value) for convert, value in zip(converters, row[:len(converters)], strict=True))
 
     alive: dict[Row, list[int]] = defaultdict(list)
     versions: Counter = Counter()

@@ -6,6 +6,7 @@ The server decides how the sessions interleave; the truth is read back from it, 
 import random
 from dataclasses import dataclass, field
 
+from oracle.growth import growing_statement
 from oracle.tables import Table, ballast, quoted
 from oracle.values import Text, literal
 
@@ -39,6 +40,7 @@ class Draw:
         self._random = random.Random(seed)
         self._tables = [table for table in tables if table.weight]
         self._weights = [table.weight for table in self._tables]
+        self._growing = [table for table in tables if table.shapes]
         self._fresh = 1_000_000 + self._random.randrange(1000) * 1_000_000
 
     def transactions(self, count: int) -> list[Transaction]:
@@ -48,6 +50,8 @@ class Draw:
         draw = self._random
         kinds = {"tiny": 62, "medium": 14, "savepoints": 8, "nested": 4, "big": 3, "big_rollback": 1, "big_savepoint": 2,
                  "truncate": 1, "message": 2, "exceptions": 2, "copy": 3, "swap": 2, "wide": 3}
+        if self._growing:
+            kinds["growing_rows"] = 12
         kind = draw.choices(list(kinds), list(kinds.values()))[0]
         made = Transaction(kind)
         getattr(self, f"_{kind}")(made)
@@ -177,6 +181,10 @@ class Draw:
             return
         made.statements += [self._move(table, one, spare), self._move(table, two, one), self._move(table, spare, two)]
 
+    def _growing_rows(self, made: Transaction) -> None:
+        """In a transaction of their own: a giant's later parts cannot follow an alteration."""
+        made.statements += [growing_statement(self._random, self._random.choice(self._growing)) for _ in range(self._random.randint(1, 6))]
+
     # Single statements.
 
     def statement(self, table: Table | None = None) -> str:
@@ -303,3 +311,21 @@ class Draw:
         prefix = literal(self._random.choice(["app", "outbox", "it's"]))
         content = literal(self._random.choice(["", "hello", "{\"a\": 1}", ballast(self._random)]))
         return f"SELECT oracle.emit({str(transactional).lower()}, {prefix}, {content})"
+
+
+def alterations(seed: int, tables: list[Table], seconds: float) -> list[Transaction]:
+    """Each alteration as a transaction of its own, asked for several times, since locks may be refused."""
+    draw = random.Random(f"alterations {seed}")
+    turns = [(table, step) for table in tables for step in range(len(table.alterations))]
+    # Those of one table stay in their order.
+    order = [table for table, _ in turns]
+    draw.shuffle(order)
+    taken = dict.fromkeys((table.id for table in tables), 0)
+    made = []
+    pause = seconds / max(1, 3 * len(order))
+    for table in order:
+        step, taken[table.id] = taken[table.id], taken[table.id] + 1
+        statement = (f"SELECT oracle.alter_next({literal(table.schema)}, {literal(table.name)}, {step}, {literal(table.alterations[step])})")
+        for _ in range(3):
+            made.append(Transaction("alteration", ["SELECT 1", statement], commits=draw.random() < 0.9, pauses={0: draw.uniform(0, 2 * pause)}))
+    return made

@@ -1,6 +1,7 @@
 """Records the truth inside the source: triggers write every row change to a table that is not published."""
 
 from e2e.cluster import Cluster
+from oracle.growth import RECORDER
 from oracle.sessions import origin_of
 from oracle.tables import TYPES_DDL, Table, quoted
 from oracle.values import literal
@@ -32,6 +33,7 @@ SCHEMA = [
             INSERT INTO oracle.h (op, new) VALUES ('message', ARRAY[prefix, content]);
           END IF;
         END $$""",
+    *RECORDER,
 ]
 
 
@@ -41,9 +43,14 @@ def output(row: str, name: str) -> str:
     return f"CASE num_nulls({value}) WHEN 0 THEN format('%s', {value}) END"
 
 
+def grown_image(row: str) -> str:
+    """The columns that the table has by now, in their order; the text that JSON has of them is that of their output functions."""
+    return (f"(SELECT array_agg(to_jsonb({row})->>attname ORDER BY attnum) FROM pg_attribute WHERE attrelid = TG_RELID AND attnum > 0)")
+
+
 def record(table: Table) -> list[str]:
     """The statements that put a table under record. The trigger's name sorts before those of foreign keys."""
-    images = {row: "ARRAY[" + ", ".join(output(row, name) for name in table.names) + "]::text[]" for row in ("OLD", "NEW")}
+    images = {row: grown_image(row) if table.shapes else "ARRAY[" + ", ".join(output(row, name) for name in table.names) + "]::text[]" for row in ("OLD", "NEW")}
     function = f"oracle.{quoted('record ' + table.schema[:20] + ' ' + table.name[:30])}"
     place = f"{literal(table.schema)}, {literal(table.name)}"
     body = "\n".join([

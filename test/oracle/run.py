@@ -8,8 +8,10 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
@@ -22,11 +24,14 @@ from oracle.checker import Findings, JournalCheck, check_history, check_mirror, 
 from oracle.duckdb_target import DuckDbTarget, TargetWrong, copy_of
 from oracle.journal import JournalWrong, LoggedUnit, own, read
 from oracle.disk import Disk
+from oracle.growth import growing_tables
 from oracle.nemesis import Arm, Fault, crash_points, draw_arms, draw_faults, meets_the_copy
-from oracle.plan import Draw
+from oracle.plan import Draw, alterations
 from oracle.sessions import Sessions
 from oracle.tables import Table, all_tables
 from oracle.truth import TableId, Truth, check_self, format_lsn, parse_lsn
+
+Found = TypeVar("Found")
 
 SESSIONS = 4
 POSITIONS = 50
@@ -53,6 +58,7 @@ class Report:
     changes: int = 0
     rows: int = 0
     streamed: int = 0
+    alterations: int = 0
     outcomes: Counter = field(default_factory=Counter)
     faults: Counter = field(default_factory=Counter)
     points_hit: Counter = field(default_factory=Counter)
@@ -75,7 +81,7 @@ class Report:
             return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
         lines = [f"seed {self.seed}: {'ok' if self.ok else 'FAILED'}",
                  f"  source      {self.transactions} transactions, {self.changes} changes, {self.rows} rows left, "
-                 f"{self.streamed} streamed while in progress; sessions: {listed(self.outcomes)}",
+                 f"{self.streamed} streamed while in progress, {self.alterations} alterations; sessions: {listed(self.outcomes)}",
                  f"  faults      {listed(self.faults)}; {self.power_cuts} power cuts lost {self.lost_blocks} blocks; {self.starts} starts; "
                  f"{self.segments} segments; converged in {self.converged_s:.1f} s",
                  f"  points hit  {listed(self.points_hit)}",
@@ -109,9 +115,9 @@ class Run:
         self._keep = keep
         self._directory = Path(tempfile.mkdtemp(prefix=f"tailrace-oracle-{seed}-"))
         self._target = self._directory / "target.duckdb"
-        self._written = all_tables(server_major())
+        self._written = [*all_tables(server_major()), *growing_tables(seed)]
         self._tables = [table for table in self._written if table.published]
-        self._truth = Truth()
+        self._truth = Truth(tables=self._written)
         self._stack = contextlib.ExitStack()
         self._process: Process | None = None
         self._barriers = 0
@@ -148,7 +154,10 @@ class Run:
 
     def _sessions(self, phase: str, sessions: int, transactions: int) -> Sessions:
         plans = [Draw(f"{self.report.seed} {phase} {number}", self._written).transactions(transactions) for number in range(sessions)]
-        return Sessions(self._cluster.conninfo(), plans, self.report.seed, self.report.seconds if phase == "live" else 0.0)
+        if phase != "live":
+            return Sessions(self._cluster.conninfo(), plans, self.report.seed)
+        plans.append(alterations(self.report.seed, [table for table in self._written if table.shapes], self.report.seconds))
+        return Sessions(self._cluster.conninfo(), plans, self.report.seed, self.report.seconds)
 
     def _start(self, armed: bool = True) -> None:
         self._armed = next(self._arms) if armed else ()
@@ -334,21 +343,32 @@ class Run:
                 self._nothing_is_held(target)
                 baselines = self._baselines(target)
                 young = frozenset(table.id for table in self._tables if baselines.get(table.id, 0) > cursor.commit_lsn)
-                rows = self._rows(target, [table for table in self._tables if table.id not in young])
+                shapes, rows = self._rows(target, [table for table in self._tables if table.id not in young], cursor.commit_lsn)
         except duckdb.Error as failure:
             self._findings.fail("the target opens after a crash", str(failure)[:600])
             return
-        check_mirror(self._findings, self._truth, self._tables, rows, cursor.commit_lsn, "mirror after a crash")
+        check_mirror(self._findings, self._truth, shapes, rows, cursor.commit_lsn, "mirror after a crash")
 
-    def _rows(self, target: DuckDbTarget, tables: list[Table]) -> dict[TableId, Counter]:
-        """What can be read of each table; one that has not the right columns is a finding."""
-        rows = {}
+    def _rows(self, target: DuckDbTarget, tables: list[Table], lsn: int) -> tuple[list[Table], dict[TableId, Counter]]:
+        """What can be read of each table, and in which of its shapes; one that has not the right columns is a finding."""
+        shapes, rows = [], {}
         for table in tables:
+            shape, found = self._in_a_shape(table, lsn, target.rows)
+            if shape is not None:
+                shapes.append(shape)
+                rows[table.id] = found
+        return shapes, rows
+
+    def _in_a_shape(self, table: Table, lsn: int, read: Callable[[Table], Found]) -> tuple[Table | None, Found | None]:
+        """What `read` answers of the youngest shape that the target has at that position."""
+        wrongs = []
+        for shape in self._truth.shapes(table, lsn):
             try:
-                rows[table.id] = target.rows(table)
+                return shape, read(shape)
             except TargetWrong as wrong:
-                self._findings.fail("columns", str(wrong))
-        return rows
+                wrongs.append(str(wrong))
+        self._findings.fail("columns", wrongs[0])
+        return None, None
 
     def _journal(self) -> list[LoggedUnit]:
         answer = self._tailrace.command("journal", "cat", "--state", str(self._tailrace.state), "--json", "--values")
@@ -415,6 +435,7 @@ class Run:
                 self.report.streamed = connection.execute(
                     "SELECT coalesce(sum(stream_txns), 0) FROM pg_stat_replication_slots WHERE slot_name = %s", [SLOT]).fetchone()[0]
         self.report.transactions, self.report.changes = self._truth.counts()
+        self.report.alterations = self._truth.alterations()
         end = self._truth.units[-1].end_lsn
         state = self._truth.state_at(end)
         self.report.rows = sum(state.of(table.id).total() for table in self._tables)
@@ -422,7 +443,8 @@ class Run:
         with DuckDbTarget(self._target) as target:
             self._compare_journal(logged, min(self._baselines(target).values(), default=end))
             self._nothing_is_held(target)
-            check_mirror(self._findings, self._truth, self._tables, self._rows(target, self._tables), end)
+            shapes, rows = self._rows(target, self._tables, end)
+            check_mirror(self._findings, self._truth, shapes, rows, end)
             self._compare_history(target, logged, end)
 
     def _compare_journal(self, logged: list[LoggedUnit], copied_at: int) -> None:
@@ -446,17 +468,15 @@ class Run:
             if not target.has(table.schema, table.name + "__history"):
                 self._findings.fail("history: versions", f"{table.sql} has no history")
                 continue
-            try:
-                versions = target.versions(table)
-            except TargetWrong as wrong:
-                self._findings.fail("columns", str(wrong))
+            shape, versions = self._in_a_shape(table, end, target.versions)
+            if shape is None:
                 continue
             baseline = baselines.get(table.id, 0)
             places = [unit.end_lsn for unit in self._truth.units if unit.end_lsn >= baseline]
             positions = self._draw.sample(places, min(POSITIONS, len(places)))
-            check_history(self._findings, self._truth, table, versions, baseline, end, positions)
+            check_history(self._findings, self._truth, shape, versions, baseline, end, positions)
             # The first time in a trimmed log says nothing about the ones before it.
             if not self._trims:
-                check_times(self._findings, table, versions, {lsn: time for lsn, time in monotone.items() if lsn > baseline})
+                check_times(self._findings, shape, versions, {lsn: time for lsn, time in monotone.items() if lsn > baseline})
 
 

@@ -1,7 +1,7 @@
 """The tables of the workload: one shape each, and what their shape allows."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oracle.values import Text, draw_value, incompressible, toasted
 
@@ -53,7 +53,9 @@ class Table:
     """`key`: the columns that name a row for the workload; `identity`: what the server sends of an old row;
     `cascades`: a foreign key takes part, so that the record orders a transaction's changes per table only;
     `preload`: rows that are there before anything else; `definition`: how it is made, when not from its columns;
-    `published` is off for a partitioned table: its partitions stand for themselves."""
+    `published` is off for a partitioned table: its partitions stand for themselves. A table that is altered has the columns of
+    its last shape; `shapes` are all of them, `alterations` what leads from one to the next, `defaults` what rows show that are
+    older than a column; one of its shapes is `grown`."""
 
     name: str
     columns: tuple[Column, ...]
@@ -70,6 +72,10 @@ class Table:
     preload: str = ""
     definition: str = ""
     published: bool = True
+    shapes: tuple[tuple[Column, ...], ...] = ()
+    alterations: tuple[str, ...] = ()
+    defaults: tuple[Text, ...] = ()
+    grown: bool = False
     names: tuple[str, ...] = field(init=False)
 
     def __post_init__(self):
@@ -96,7 +102,8 @@ class Table:
         return tuple(self.names.index(name) for name in names)
 
     def create(self) -> list[str]:
-        parts = [f"{quoted(c.name)} {c.type}{' NOT NULL' if c.not_null else ''}" for c in self.columns]
+        first = self.shapes[0] if self.shapes else self.columns
+        parts = [f"{quoted(c.name)} {c.type}{' NOT NULL' if c.not_null else ''}" for c in first]
         definition = self.definition or f"({', '.join([*parts, *self.constraints])})"
         statements = [f"CREATE SCHEMA IF NOT EXISTS {quoted(self.schema)}", f"CREATE TABLE {self.sql} {definition}"]
         statements += [f"ALTER TABLE {self.sql} ALTER {quoted(c.name)} SET STORAGE EXTERNAL" for c in self.toast_columns]
@@ -104,6 +111,16 @@ class Table:
         if self.identity == "full":
             statements.append(f"ALTER TABLE {self.sql} REPLICA IDENTITY FULL")
         return statements
+
+    def at(self, altered: int) -> "Table":
+        """The table as it is after so many of its alterations."""
+        if not self.shapes:
+            return self
+        return replace(self, columns=self.shapes[altered], shapes=(), alterations=(), defaults=(), grown=True)
+
+    def completed(self, row: tuple[Text, ...] | None) -> tuple[Text, ...] | None:
+        """A row of any shape as one of the last."""
+        return row if row is None or len(row) >= len(self.defaults) else (*row, *self.defaults[len(row):])
 
     def draw_key(self, draw: random.Random) -> tuple[Text, ...]:
         """A key out of a small space, so that deletes, inserts and moves of one key meet."""
