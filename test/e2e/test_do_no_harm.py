@@ -1,8 +1,9 @@
-"""What the application at the source sees of us: locks, and its own statements."""
+"""An application that goes on as it likes: what it sees of us are no locks, and its migrations are followed."""
 
 import threading
 import time
 
+from e2e.duckdb_file import rows
 from e2e.shop import Shop
 from e2e.tailrace import Exit
 
@@ -71,3 +72,23 @@ def test_a_table_that_somebody_locks_is_waited_for_without_standing_in_the_way(m
     assert mirror.problems() == []
     mirror.stop()
     mirror.assert_equal()
+
+
+def test_a_storm_of_alterations_is_followed_table_by_table(mirror: Shop):
+    """As a migration does it: every table is altered over and over, with rows in between."""
+    tables, rounds = 40, 6
+    mirror.cluster.execute(*(f"CREATE TABLE storm{n} (id int PRIMARY KEY)" for n in range(tables)), database=mirror.database)
+    mirror.start()
+    mirror.wait()
+    with mirror.cluster.connect(mirror.database) as connection:
+        for turn in range(rounds):
+            for n in range(tables):
+                connection.execute(f"ALTER TABLE storm{n} ADD COLUMN c{turn} int DEFAULT {turn}")
+                connection.execute(f"INSERT INTO storm{n} (id) VALUES ({turn})")
+                connection.execute(f"UPDATE storm{n} SET c{turn} = -1 WHERE id = 0")
+    mirror.wait()
+    assert mirror.problems() == []
+    mirror.stop()
+    for n in range(tables):
+        query = f"SELECT * FROM public.storm{n} ORDER BY id"
+        assert rows(mirror.target, query) == mirror.cluster.query(query, database=mirror.database)
