@@ -10,8 +10,10 @@ from e2e.cluster import Cluster, server_binaries, server_major
 from e2e.shop import SHOP, Shop
 from e2e.tailrace import Tailrace, binary
 
-# Standbys have slots from version 16 on, servers failover slots from 17 on; `tools/versions` runs these tests on those.
-collect_ignore = [name for name, major in {"test_failover_slots.py": 17, "test_standby.py": 16}.items() if server_major() < major]
+# Standbys have slots from version 16 on, servers failover slots from 17 on and more from 18 on; `tools/versions` runs these tests
+# on those.
+collect_ignore = [name for name, major in {"test_failover_slots.py": 17, "test_standby.py": 16, "test_young_servers.py": 18}.items()
+                  if server_major() < major]
 
 # Most packages of servers lack pg_upgrade.
 if not (server_binaries() / "pg_upgrade").exists() or server_major() < 17:
