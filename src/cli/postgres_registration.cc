@@ -159,7 +159,6 @@ pipeline::SourceSetup setup_of(const SourceSpec& spec) {
           .display = postgres::without_secrets(spec.conninfo),
           .slot = spec.slot,
           .publication = spec.publication,
-          .makes_publication = spec.create_publication,
           .make = [spec](pipeline::FactStore& facts, TransactionLog& log) -> std::unique_ptr<sources::Source> {
             return std::make_unique<RememberingSource>(spec, facts, log);
           },

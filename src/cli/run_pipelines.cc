@@ -90,8 +90,6 @@ class Running {
     if (!first_run_ || !pipeline_.prepared()) return {};
     first_run_ = false;
     const auto& source = spec().source;
-    if (!source.makes_publication)
-      return fmt::format("created   slot {}      undo: tailrace drop {} --slot", source.slot, spec().name);
     return fmt::format("created   publication {}, slot {}      undo: tailrace drop {} --slot --publication",
                        source.publication, source.slot, spec().name);
   }

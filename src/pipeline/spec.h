@@ -30,8 +30,6 @@ struct SourceSetup {
   std::string display;
   std::string slot;
   std::string publication;
-  /// Whether the publication is made when it is missing; if not, it is somebody else's.
-  bool makes_publication = true;
   std::function<std::unique_ptr<sources::Source>(FactStore& facts, TransactionLog& log)> make = {};
   /// Looks whether the source can be followed; makes nothing. Null = nothing to tell. `slot_is_ours`: the state knows
   /// the slot, so that its existence is no obstacle.

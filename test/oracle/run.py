@@ -38,6 +38,14 @@ POSITIONS = 50
 SLOT = "tailrace_oracle"
 SERVER_SETTINGS = {"logical_decoding_work_mem": "'64kB'", "deadlock_timeout": "'100ms'", "wal_sender_timeout": "'5s'",
                    "max_prepared_transactions": "20", "max_wal_size": "'64MB'", "autovacuum_naptime": "'2s'"}
+
+
+def server_settings(seed: int) -> dict[str, str]:
+    """From version 16 on a server can be told to stream every transaction while it is in progress; in every second run it is."""
+    eager = server_major() >= 16 and seed % 2 == 1
+    return SERVER_SETTINGS | ({"debug_logical_replication_streaming": "immediate"} if eager else {})
+
+
 # Small, so that segments roll, spills reach the disk or go into segments, giants come in parts, readers leave the memory
 # and histories are exported all the time. Each run draws one of each. Only builds with crash points look at them.
 TIGHT_BOUNDS = {"SEGMENT_BYTES": (2 << 20,), "RING_BYTES": (1 << 20,), "SPILL_BYTES": (128 << 10, 8 << 20),
@@ -142,7 +150,7 @@ class Run:
     # The world.
 
     def _set_up(self) -> None:
-        self._cluster = Cluster(SERVER_SETTINGS, wal_start=WAL_STARTS[self.report.seed % len(WAL_STARTS)])
+        self._cluster = Cluster(server_settings(self.report.seed), wal_start=WAL_STARTS[self.report.seed % len(WAL_STARTS)])
         self._stack.callback(self._cluster.close)
         self._stack.callback(lambda: shutil.copyfile(self._cluster.log, self._directory / "server.log"))
         recorder.install(self._cluster, self._written)
