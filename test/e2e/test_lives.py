@@ -262,7 +262,7 @@ def test_many_starts_leave_nothing_behind(shop: Shop):
     once()
     once()
     before = left()
-    for _ in range(8):
+    for _ in range(5):
         once()
     assert left() == before
     versions = shop.tailrace.command("schema", "history", "shop", "orders", "--json", "--state", shop.tailrace.state).json()

@@ -31,25 +31,29 @@ def streamer() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def shared(streamer: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """In the end source, mirror and the rows that its history calls current must be equal."""
     streamer.execute("CREATE DATABASE transactions")
     streamer.execute(*TABLES, database="transactions")
     tailrace = Tailrace(tmp_path_factory.mktemp("transactions"), name="shop")
-    yield Pair(streamer, "transactions", tailrace, "--history")
+    pair = Pair(streamer, "transactions", tailrace, "--history")
+    yield pair
+    pair.wait()
+    assert pair.process.stop() == Exit.DONE, pair.process.err()
+    for table, columns in SAME.items():
+        source = streamer.query(f"SELECT {columns} FROM {table} ORDER BY id", database=pair.database)
+        assert rows(pair.target, f"SELECT {columns} FROM public.{table} ORDER BY id") == source, table
+        assert rows(pair.target, f"SELECT {columns} FROM public.{table}__history WHERE is_current ORDER BY id") == source, table
     tailrace.close()
 
 
 @pytest.fixture
 def pair(shared: Pair) -> Iterator[Pair]:
-    """Afterwards source, mirror and the rows that its history calls current must be equal."""
+    """Each test leaves the tables equal to the source's, and none held."""
     yield shared
     shared.wait()
     assert shared.tailrace.status()["problems"] == []
-    assert shared.process.stop() == Exit.DONE, shared.process.err()
-    for table, columns in SAME.items():
-        source = shared.cluster.query(f"SELECT {columns} FROM {table} ORDER BY id", database=shared.database)
-        assert rows(shared.target, f"SELECT {columns} FROM public.{table} ORDER BY id") == source, table
-        assert rows(shared.target, f"SELECT {columns} FROM public.{table}__history WHERE is_current ORDER BY id") == source, table
-    shared.start("--history")
+    answer = shared.tailrace.command("verify", "shop", "--state", shared.tailrace.state)
+    assert answer.code == Exit.DONE, str(answer)
 
 
 def versions(pair: Pair, table: str, columns: str, key: int) -> list[tuple]:
