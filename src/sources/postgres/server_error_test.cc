@@ -23,6 +23,11 @@ TEST(ServerErrorTest, a_missing_replication_right_is_named_whatever_the_version_
   EXPECT_EQ(code_of({"42501", "permission denied for table orders"}), "TR106");
 }
 
+TEST(ServerErrorTest, a_slot_that_is_gone_is_told_from_other_things_that_are_missing) {
+  EXPECT_EQ(code_of({"42704", "replication slot \"shop\" does not exist"}), "TR115");
+  EXPECT_EQ(code_of({"42704", "publication \"shop\" does not exist"}), "TR119");
+}
+
 std::string text_of(const ServerError& error) {
   try {
     throw_server_error(error, "reading");

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <string>
-#include <unordered_set>
+#include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -14,13 +15,18 @@ namespace {
 constexpr const char* kDoing = "taking a fence at a standby";
 constexpr int kTries = 200;
 
-/// The transactions from `xmin` on and below `xmax` that have not ended, sub-transactions included.
-std::unordered_set<std::uint64_t> unended(Connection& sql, std::uint64_t xmin, std::uint64_t xmax) {
-  const Rows rows = sql.query("SELECT x FROM generate_series(" + std::to_string(xmin) + ", " + std::to_string(xmax) +
-                                  " - 1) x WHERE pg_xact_status(x::text::xid8) = 'in progress'",
-                              kDoing);
-  std::unordered_set<std::uint64_t> out;
-  for (std::size_t i = 0; i < rows.size(); ++i) out.insert(rows.unsigned_number(i, 0));
+/// Transactions by id, as SQL, of those that have not ended, sub-transactions included.
+std::vector<std::uint64_t> unended(Connection& sql, const std::string& ids) {
+  const Rows rows =
+      sql.query("SELECT x FROM " + ids + " x WHERE pg_xact_status(x::text::xid8) = 'in progress' ORDER BY x", kDoing);
+  std::vector<std::uint64_t> out;
+  for (std::size_t i = 0; i < rows.size(); ++i) out.push_back(rows.unsigned_number(i, 0));
+  return out;
+}
+
+std::string list_of(const std::vector<std::uint64_t>& ids) {
+  std::string out;
+  for (const std::uint64_t id : ids) out += (out.empty() ? "" : ",") + std::to_string(id);
   return out;
 }
 
@@ -49,23 +55,19 @@ Fence take_fence_through(Connection& sql, const std::function<Fence()>& begin) {
   if (!at_standby(sql)) return begin();
   for (int tries = 0; tries < kTries; ++tries) {
     const SnapshotXids earlier = current_snapshot(sql);
-    const auto before = unended(sql, earlier.xmin(), earlier.xmax());
+    const auto before = unended(
+        sql, "generate_series(" + std::to_string(earlier.xmin()) + ", " + std::to_string(earlier.xmax()) + " - 1)");
     Fence fence = begin();
     const std::uint64_t xmin = fence.snapshot.xmin();
     const std::uint64_t xmax = fence.snapshot.xmax();
-    const auto after = unended(sql, xmin, xmax);
-    bool clear = true;
-    std::string text = std::to_string(xmin) + ":" + std::to_string(xmax) + ":";
-    for (std::uint64_t xid = xmin; xid < xmax && clear; ++xid) {
-      if (after.contains(xid)) {
-        text += (text.back() == ':' ? "" : ",") + std::to_string(xid);
-      } else {
-        // It has ended: in the snapshot if that was so before.
-        clear = xid < earlier.xmax() && !before.contains(xid);
-      }
-    }
-    if (clear) {
-      fence.snapshot = SnapshotXids::parse(text).value();
+    // All others below xmax had ended before, and so they are in the snapshot.
+    std::vector<std::uint64_t> open;
+    for (const std::uint64_t xid : before)
+      if (xid >= xmin) open.push_back(xid);
+    for (std::uint64_t xid = std::max(earlier.xmax(), xmin); xid < xmax; ++xid) open.push_back(xid);
+    const std::string listed = list_of(open);
+    if (unended(sql, "unnest('{" + listed + "}'::bigint[])") == open) {
+      fence.snapshot = SnapshotXids::parse(std::to_string(xmin) + ":" + std::to_string(xmax) + ":" + listed).value();
       fence.end = std::max(fence.end, received(sql));
       return fence;
     }
