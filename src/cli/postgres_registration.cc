@@ -88,6 +88,9 @@ class RememberingSource final : public sources::Source {
                        std::stop_token stop) override {
     return source_.read_keys(relation, keys, std::move(stop));
   }
+  void check_condition(const sources::TableName& table, const std::string& where) override {
+    source_.check_condition(table, where);
+  }
   sources::SourceStatus status() const override { return source_.status(); }
   Lsn request_current_end() override { return source_.request_current_end(); }
 
@@ -104,6 +107,8 @@ struct SnapshotDraft {
   SnapshotMode mode = SnapshotMode::kInitial;
   int parallel = SourceSpec().copy_readers;
   int rows_per_second = SourceSpec().copy_rows_per_second;
+  int max_active_sessions = SourceSpec().copy_max_active_sessions;
+  std::uint64_t max_replica_lag = SourceSpec().copy_max_replica_lag;
 };
 struct PostgresDraft {
   std::string url;
@@ -129,7 +134,12 @@ Object<PostgresDraft> postgres_object() {
                             "`never`: only what changes from now on.")
       .integer("parallel", &SnapshotDraft::parallel, 1, 64, "Connections that read at once.")
       .integer("rows_per_second", &SnapshotDraft::rows_per_second, 0, 1'000'000'000,
-               "Reads no more than that, also of tables that are copied again; 0: as fast as it goes.");
+               "Reads no more than that, also of tables that are copied again; 0: as fast as it goes.")
+      .integer("max_active_sessions", &SnapshotDraft::max_active_sessions, 0, 100'000,
+               "Nearly stands still while more sessions of others than that are at work on the server; 0: whatever "
+               "they do.")
+      .size("max_replica_lag", &SnapshotDraft::max_replica_lag,
+            "Nearly stands still while a standby or subscriber of others is further behind; 0: however far.");
   Object<PostgresDraft> source("A PostgreSQL database, read through logical replication.");
   source
       .text("url", &PostgresDraft::url, "URI or keywords, with all of libpq's options.", Need::kRequired,
@@ -203,6 +213,8 @@ pipeline::SourceKind postgres_kind() {
             spec.snapshot = draft.snapshot.mode;
             spec.copy_readers = draft.snapshot.parallel;
             spec.copy_rows_per_second = draft.snapshot.rows_per_second;
+            spec.copy_max_active_sessions = draft.snapshot.max_active_sessions;
+            spec.copy_max_replica_lag = draft.snapshot.max_replica_lag;
             spec.connect_timeout = draft.connect_timeout;
             spec.silence_limit = draft.silence_limit;
             return setup_of(spec);

@@ -27,15 +27,8 @@ double worst_lag(const PipelineStatus& status) {
   return lag;
 }
 
-std::string copy_line(const CopyStatus& table, std::uint64_t rows_before, double seconds) {
-  const double rate = seconds > 0 ? static_cast<double>(table.rows - std::min(rows_before, table.rows)) / seconds : 0;
-  std::string line = fmt::format("{:<24} {} {:>3.0f} %  {}", table.table, bar(table.fraction, kBarWidth),
-                                 table.fraction * 100, human_count(table.rows));
-  if (table.estimated_rows > static_cast<double>(table.rows)) {
-    line += "/" + human_count(static_cast<std::uint64_t>(table.estimated_rows));
-  }
-  if (!table.done && rate > 0) line += fmt::format("  {}/s", human_count(static_cast<std::uint64_t>(rate)));
-  return line;
+double rate_of(const CopyStatus& table, std::uint64_t rows_before, double seconds) {
+  return seconds > 0 ? static_cast<double>(table.rows - std::min(rows_before, table.rows)) / seconds : 0;
 }
 
 std::string summary_of(const PipelineStatus& status) {
@@ -44,6 +37,18 @@ std::string summary_of(const PipelineStatus& status) {
 }
 
 }  // namespace
+
+std::string copy_line(const CopyStatus& table, double rate) {
+  std::string line = fmt::format("{:<24} {} {:>3.0f} %  {}", table.table, bar(table.fraction, kBarWidth),
+                                 table.fraction * 100, human_count(table.rows));
+  if (table.estimated_rows > static_cast<double>(table.rows)) {
+    line += "/" + human_count(static_cast<std::uint64_t>(table.estimated_rows));
+  }
+  if (!table.done && rate > 0) line += fmt::format("  {}/s", human_count(static_cast<std::uint64_t>(rate)));
+  if (!table.done && table.seconds_left) line += fmt::format("  {} left", human_seconds(*table.seconds_left));
+  if (table.waits_for_server) line += "  waits for the server";
+  return line;
+}
 
 std::string bar(double share, int width) {
   const int full = static_cast<int>(std::clamp(share, 0.0, 1.0) * width);
@@ -126,7 +131,7 @@ std::vector<std::string> Progress::block_of(const PipelineStatus& status, Seen& 
     });
     for (const CopyStatus& table : tables) {
       if (lines.size() == kMostTables) break;
-      lines.push_back("snapshot  " + copy_line(table, seen.rows[table.sink + table.table], seconds));
+      lines.push_back("snapshot  " + copy_line(table, rate_of(table, seen.rows[table.sink + table.table], seconds)));
       seen.rows[table.sink + table.table] = table.rows;
     }
   }

@@ -52,6 +52,8 @@ class Progress {
 
 /// "████████░░░░" for a share of the whole.
 std::string bar(double share, int width);
+/// One line for a table that is copied, at `rate` rows a second now.
+std::string copy_line(const pipeline::CopyStatus& table, double rate);
 /// One line for a pipeline: state, rate, lag.
 std::string stream_line(const pipeline::PipelineStatus& status, double rate);
 

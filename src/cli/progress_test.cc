@@ -43,6 +43,19 @@ TEST(Progress, ALineTellsStateRateAndLag) {
   EXPECT_EQ(stream_line(status, 84'200), "shop streaming  14,203 changes  84,200/s  lag 61 ms  slot retains 18.0 MB");
 }
 
+TEST(Progress, ATablesLineTellsShareRowsPaceAndWhatIsLeft) {
+  pipeline::CopyStatus table{
+      .sink = "w", .table = "public.orders", .rows = 2'500, .estimated_rows = 10'000, .fraction = 0.25};
+  EXPECT_EQ(copy_line(table, 0), "public.orders            █████░░░░░░░░░░░░░░░  25 %  2,500/10,000");
+  table.seconds_left = 61;
+  EXPECT_THAT(copy_line(table, 500), HasSubstr("2,500/10,000  500/s  1m01s left"));
+  table.waits_for_server = true;
+  EXPECT_THAT(copy_line(table, 0), HasSubstr("waits for the server"));
+  table.done = true;
+  table.waits_for_server = false;
+  EXPECT_EQ(copy_line(table, 500), "public.orders            █████░░░░░░░░░░░░░░░  25 %  2,500/10,000");
+}
+
 TEST(Progress, OffATerminalThereIsOneLineAtEachChangeOfState) {
   Progress progress{GlobalOptions{}};
   pipeline::PipelineStatus status = snapshotting();

@@ -15,6 +15,7 @@ struct SnapshotArguments {
   std::string name;
   std::vector<std::string> tables;
   std::string sink;
+  std::string where;
 };
 
 ExitCode snapshot(const SnapshotArguments& arguments, const GlobalOptions& globals) {
@@ -22,7 +23,7 @@ ExitCode snapshot(const SnapshotArguments& arguments, const GlobalOptions& globa
   if (!client) {
     throw RetryError("TR514", "this pipeline is not running", "start it with `tailrace run` or `tailrace mirror`");
   }
-  client->ask({{"do", "snapshot"}, {"tables", arguments.tables}, {"sink", arguments.sink}});
+  client->ask({{"do", "snapshot"}, {"tables", arguments.tables}, {"where", arguments.where}, {"sink", arguments.sink}});
   if (globals.json) {
     fmt::print("{}\n", nlohmann::json({{"tables", arguments.tables}}).dump());
   } else if (!globals.quiet) {
@@ -42,6 +43,12 @@ void add_snapshot_command(Frame& frame) {
                                     });
   command->add_option("name", arguments->name, "Pipeline")->required()->type_name("NAME");
   command->add_option("tables", arguments->tables, "Tables")->required()->type_name("SCHEMA.TABLE");
+  command
+      ->add_option(
+          "--where", arguments->where,
+          "Only the rows for which this holds, at the source or in the target (`tailrace docs copy-and-fence`)")
+      ->type_name("SQL")
+      ->check(CLI::Validator([](const std::string& text) { return text.empty() ? "empty" : ""; }, "", "not empty"));
   command->add_option("--sink", arguments->sink, "Only this sink")->type_name("SINK");
 }
 

@@ -50,6 +50,24 @@ Json look(const pipeline::StatePaths& paths) {
 
 std::string text_or_dash(const Json& value) { return value.is_string() ? value.get<std::string>() : "-"; }
 
+void print_copies(const Json& snapshot, bool first) {
+  if (first)
+    fmt::print("snapshot {:.0f} %  {} of {} tables  {} rows\n", snapshot["percent"].get<double>(),
+               snapshot["tables_done"].get<std::uint64_t>(), snapshot["tables_total"].get<std::uint64_t>(),
+               human_count(snapshot["rows"].get<std::uint64_t>()));
+  for (const Json& table : snapshot["tables"]) {
+    const auto rows = table["rows"].get<std::uint64_t>();
+    // Of a first copy, only what is under way.
+    if (table["done"].get<bool>() || (first && rows == 0)) continue;
+    fmt::print("copying  {} → {}  {:.0f} %  {} rows", table["table"].get<std::string>(),
+               table["sink"].get<std::string>(), table["percent"].get<double>(), human_count(rows));
+    if (table["seconds_left"].is_number())
+      fmt::print("  {}/s  {} left", human_count(static_cast<std::uint64_t>(table["rows_per_second"].get<double>())),
+                 human_seconds(table["seconds_left"].get<double>()));
+    fmt::print("{}\n", table["waits_for_server"].get<bool>() ? "  waits for the server" : "");
+  }
+}
+
 void print(const Json& status) {
   const Json& source = status["source"];
   fmt::print("{}  {}\n", painted(status["name"].get<std::string>(), Colour::kBold, 1),
@@ -59,21 +77,7 @@ void print(const Json& status) {
              human_bytes(source["lag_bytes"].get<std::uint64_t>()), text_or_dash(source["wal_status"]));
   fmt::print("log      durable to {}  from {}  {}\n", text_or_dash(status["log"]["durable_lsn"]),
              text_or_dash(status["log"]["oldest_lsn"]), human_bytes(status["log"]["bytes"].get<std::uint64_t>()));
-  const Json& snapshot = status["snapshot"];
-  if (status["state"] == "snapshotting") {
-    fmt::print("snapshot {:.0f} %  {} of {} tables  {} rows\n", snapshot["percent"].get<double>(),
-               snapshot["tables_done"].get<std::uint64_t>(), snapshot["tables_total"].get<std::uint64_t>(),
-               human_count(snapshot["rows"].get<std::uint64_t>()));
-  } else {
-    for (const Json& table : snapshot["tables"]) {
-      if (table["done"].get<bool>()) continue;
-      const std::string left =
-          table["seconds_left"].is_number() ? "  " + human_seconds(table["seconds_left"].get<double>()) + " left" : "";
-      fmt::print("copying  {} → {}  {:.0f} %  {} rows{}\n", table["table"].get<std::string>(),
-                 table["sink"].get<std::string>(), table["percent"].get<double>(),
-                 human_count(table["rows"].get<std::uint64_t>()), left);
-    }
-  }
+  print_copies(status["snapshot"], status["state"] == "snapshotting");
   fmt::print("{:<16} {:<10} {:<12} {:>10} {:>10} {:>14} {:>6}\n", "SINK", "KIND", "STATE", "LAG", "BEHIND", "APPLIED",
              "DEAD");
   for (const Json& sink : status["sinks"]) {

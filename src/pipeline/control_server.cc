@@ -147,7 +147,8 @@ void ControlServer::answer(Client& client, const Json& request, std::stop_token 
   } else if (what == "lend") {
     answer_lend(client, request, stop);
   } else if (what == "snapshot") {
-    pipeline_.copy_again(request.at("tables").get<std::vector<std::string>>(), text_of(request, "sink"));
+    pipeline_.copy_again(request.at("tables").get<std::vector<std::string>>(), text_of(request, "where"),
+                         text_of(request, "sink"));
     channel.write(done_line(Json::object()));
   } else if (what == "stop") {
     channel.write(done_line(Json::object()));

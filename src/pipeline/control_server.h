@@ -20,7 +20,8 @@ namespace tailrace::pipeline {
 ///
 /// Requests: {"do":"status"} · {"do":"wait","lsn":…,"sink":…,"timeout_ms":…} · {"do":"query","sql":…,"sink":…,
 /// "as_of":…,"format":…} · {"do":"lend","sink":…,"timeout_ms":…} (until the connection ends) · {"do":"verify","sink":…,
-/// "tables":[…],"rows_per_second":…,"repair":…} (a piece is a table's report) · {"do":"stop"}.
+/// "tables":[…],"rows_per_second":…,"repair":…} (a piece is a table's report) · {"do":"snapshot",
+/// "tables":[…],"where":…,"sink":…} · {"do":"stop"}.
 class ControlServer {
  public:
   /// Throws BadConfigError TR512 when the socket cannot be made. `on_stop` is called for {"do":"stop"}.

@@ -15,13 +15,88 @@ constexpr double kShortest = 1;
 
 class WriterReceiver final : public sources::RowReceiver {
  public:
-  explicit WriterReceiver(std::unique_ptr<sinks::CopyWriter> writer) : writer_(std::move(writer)) {}
+  WriterReceiver(std::unique_ptr<sinks::CopyWriter> writer, const Fence* fence)
+      : writer_(std::move(writer)), fence_(fence) {}
   void take(CopiedRows& rows) override { writer_->append(rows); }
+  void range_done(const PageRange& range) override {
+    if (fence_ != nullptr) writer_->range_done(range, *fence_);
+  }
   void finish() override { writer_->finish(); }
 
  private:
   std::unique_ptr<sinks::CopyWriter> writer_;
+  const Fence* fence_;
 };
+
+/// A table that is to be copied, whole or what is missing of it.
+struct Work {
+  sources::TableToCopy table;
+  sources::CopyProgress* progress = nullptr;
+  bool goes_on = false;
+};
+
+/// Whether rows that were read under an earlier snapshot are the table's still, but for those that the log tells of.
+bool may_go_on(const sinks::PartialCopy& partial, const sources::TableToCopy& table) {
+  return table.resumable && *partial.relation == *table.relation;
+}
+
+/// Brings what is there of the table to the copy's fence. False when it is of no use.
+bool go_on(sinks::Sink& sink, const sinks::PartialCopy& partial, const Fence& now, const CopyHelp& help) {
+  sinks::ResumedCopy* resumed = sink.resumed_copy();
+  if (resumed == nullptr) return false;
+  resumed->begin(partial, now);
+  if (help.read_log(now.end, [resumed](const ChangeBatch& batch) { return resumed->see(batch); })) {
+    resumed->settle();
+    return true;
+  }
+  resumed->drop();
+  return false;
+}
+
+/// The rows that changed since the part of the table was read that is there, and lie in it still.
+void copy_changed(sources::Copy& copy, sinks::Sink& sink, const Work& work, const std::stop_token& stop) {
+  const RelationPtr relation = work.table.relation;
+  while (!stop.stop_requested()) {
+    const std::vector<std::string> keys = sink.resumed_copy()->unread_keys(relation);
+    if (keys.empty()) return;
+    const auto receiver = receive_into(sink.open_copy(relation));
+    copy.copy_keys(work.table, keys, *receiver, *work.progress, stop);
+  }
+}
+
+std::uint64_t pages_of(const std::vector<PageRange>& ranges) {
+  std::uint64_t pages = 0;
+  for (const PageRange& range : ranges) pages += range.end - range.first;
+  return pages;
+}
+
+/// The tables that are missing, those first that go on.
+std::vector<Work> find_work(sources::Copy& copy, sinks::Sink& sink, const sinks::SinkState& there, CopyBoard& board,
+                            const CopyHelp& help) {
+  std::vector<Work> work;
+  for (const sources::TableToCopy& table : copy.tables()) {
+    const Oid oid = table.relation->oid;
+    const std::string name = table.relation->display_name();
+    const auto done =
+        std::ranges::find(there.copied, oid, [](const CopiedTable& other) { return other.relation->oid; });
+    if (done != there.copied.end()) {
+      board.add_done(name, done->rows);
+      continue;
+    }
+    Work one{table, &board.add(name, table.estimated_rows, table.pages)};
+    const auto part =
+        std::ranges::find(there.partial, oid, [](const sinks::PartialCopy& other) { return other.relation->oid; });
+    if (part != there.partial.end() && may_go_on(*part, table)) one.goes_on = go_on(sink, *part, copy.fence(), help);
+    if (one.goes_on) {
+      one.table.done = part->done;
+      one.progress->rows = part->rows;
+      one.progress->pages_done = pages_of(part->done);
+      log::info("copy.resumed", "{}: goes on behind {} rows", name, part->rows);
+    }
+    work.push_back(std::move(one));
+  }
+  return work;
+}
 
 }  // namespace
 
@@ -78,44 +153,43 @@ std::vector<CopyStatus> CopyBoard::look() {
                       .done = row.done};
     const auto pages_done = static_cast<double>(row.progress.pages_done.load(std::memory_order_relaxed));
     if (row.pages > 0) status.fraction = std::min(pages_done / static_cast<double>(row.pages), 1.0);
+    // Pages count when a whole range of them is read; until then the statistics say it, as well as they can.
+    if (status.fraction == 0 && row.estimated_rows > 0)
+      status.fraction = std::min(static_cast<double>(status.rows) / row.estimated_rows, 0.99);
     if (row.done) status.fraction = 1;
+    status.waits_for_server = !row.done && row.progress.waits_for_server.load(std::memory_order_relaxed);
     add_pace(row, status);
     seen.push_back(std::move(status));
   }
   return seen;
 }
 
-std::unique_ptr<sources::RowReceiver> receive_into(std::unique_ptr<sinks::CopyWriter> writer) {
-  return std::make_unique<WriterReceiver>(std::move(writer));
+std::unique_ptr<sources::RowReceiver> receive_into(std::unique_ptr<sinks::CopyWriter> writer, const Fence* fence) {
+  return std::make_unique<WriterReceiver>(std::move(writer), fence);
 }
 
-bool copy_missing_tables(sources::Copy& copy, sinks::Sink& sink, const std::vector<CopiedTable>& copied,
-                         CopyBoard& board, const std::function<void()>& store_letters, std::stop_token stop) {
+bool copy_missing_tables(sources::Copy& copy, sinks::Sink& sink, const sinks::SinkState& there, CopyBoard& board,
+                         const CopyHelp& help, const std::stop_token& stop) {
   board.clear();
-  std::vector<RelationPtr> missing;
-  std::vector<std::pair<const sources::TableToCopy*, sources::CopyProgress*>> work;
-  for (const sources::TableToCopy& table : copy.tables()) {
-    const auto done = std::find_if(copied.begin(), copied.end(), [&table](const CopiedTable& other) {
-      return other.relation->oid == table.relation->oid;
-    });
-    if (done != copied.end()) {
-      board.add_done(table.relation->display_name(), done->rows);
-      continue;
-    }
-    missing.push_back(table.relation);
-    work.emplace_back(&table, &board.add(table.relation->display_name(), table.estimated_rows, table.pages));
-  }
-  sink.begin_copy(missing);
-  for (const auto& [table, progress] : work) {
-    const RelationPtr relation = table->relation;
-    copy.copy(*table, [&sink, relation] { return receive_into(sink.open_copy(relation)); }, *progress, stop);
+  const std::vector<Work> all = find_work(copy, sink, there, board, help);
+  // What is there is not given up because somebody could not wait.
+  if (stop.stop_requested()) return false;
+  std::vector<RelationPtr> fresh;
+  for (const Work& work : all)
+    if (!work.goes_on) fresh.push_back(work.table.relation);
+  sink.begin_copy(fresh);
+  for (const Work& work : all) {
+    const RelationPtr relation = work.table.relation;
+    const Fence* fence = work.table.resumable ? &copy.fence() : nullptr;
+    copy.copy(work.table, [&] { return receive_into(sink.open_copy(relation), fence); }, *work.progress, stop);
+    if (work.goes_on) copy_changed(copy, sink, work, stop);
     if (stop.stop_requested()) return false;
-    store_letters();
+    help.store_letters();
     TAILRACE_CRASH_POINT("copy_before_finish");
-    sink.finish_copy({relation, copy.fence(), progress->rows.load()});
+    sink.finish_copy({relation, copy.fence(), work.progress->rows.load()});
     TAILRACE_CRASH_POINT("copy_after_finish");
-    board.finish(*progress);
-    log::info("copy.table", "{}: {} rows", relation->display_name(), progress->rows.load());
+    board.finish(*work.progress);
+    log::info("copy.table", "{}: {} rows", relation->display_name(), work.progress->rows.load());
   }
   return true;
 }

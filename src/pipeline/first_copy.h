@@ -49,13 +49,24 @@ class CopyBoard {
   std::list<Row> rows_;  // guarded by mutex_, but for the progress in them
 };
 
-/// Hands the rows of one reader to the sink.
-std::unique_ptr<sources::RowReceiver> receive_into(std::unique_ptr<sinks::CopyWriter> writer);
+/// Hands the rows of one reader to the sink. `fence`: not null where the sink is to learn which pages are done, under
+/// this fence; outlives the receiver.
+std::unique_ptr<sources::RowReceiver> receive_into(std::unique_ptr<sinks::CopyWriter> writer,
+                                                   const Fence* fence = nullptr);
 
-/// Copies into the sink the tables that `copied` does not name, and makes each one durable, after `store_letters` has
-/// kept what the sink could not hold of it. False when stopped first. Throws what source and sink throw; tables
+/// What copying the missing tables needs of the sink's runner. Called on its thread.
+struct CopyHelp {
+  /// Keeps what the sink could not hold of a table.
+  std::function<void()> store_letters;
+  /// Gives all that the log has up to `until`, once it is there, to `see`, until that says no. False when it did, or
+  /// when the log does not come to that place in time.
+  std::function<bool(Lsn until, const std::function<bool(const ChangeBatch& batch)>& see)> read_log;
+};
+
+/// Copies into the sink the tables that `there` does not name as copied, and makes each one durable. Those of which it
+/// has a part go on from there where they can. False when stopped first. Throws what source and sink throw; tables
 /// finished before stay finished.
-bool copy_missing_tables(sources::Copy& copy, sinks::Sink& sink, const std::vector<CopiedTable>& copied,
-                         CopyBoard& board, const std::function<void()>& store_letters, std::stop_token stop);
+bool copy_missing_tables(sources::Copy& copy, sinks::Sink& sink, const sinks::SinkState& there, CopyBoard& board,
+                         const CopyHelp& help, const std::stop_token& stop);
 
 }  // namespace tailrace::pipeline

@@ -213,17 +213,16 @@ std::unique_ptr<sources::Copy> Pipeline::begin_copy(std::stop_token stop, const 
 
 void Pipeline::nudge() { source_->request_current_end(); }
 
-void Pipeline::copy_again(const std::vector<std::string>& tables, const std::string& sink) {
-  std::vector<sources::TableName> names;
+void Pipeline::copy_again(const std::vector<std::string>& tables, const std::string& where, const std::string& sink) {
+  std::vector<CopyRequest> requests;
   for (const std::string& table : tables) {
     const auto dot = table.find('.');
-    if (dot == std::string::npos)
-      names.emplace_back("public", table);
-    else
-      names.emplace_back(table.substr(0, dot), table.substr(dot + 1));
+    const bool bare = dot == std::string::npos;
+    requests.push_back({{bare ? "public" : table.substr(0, dot), bare ? table : table.substr(dot + 1)}, where});
+    if (!where.empty()) source_->check_condition(requests.back().table, where);
   }
-  if (!sink.empty()) return runner(sink).request_copies(names);
-  for (const auto& one : runners_) one->request_copies(names);
+  if (!sink.empty()) return runner(sink).request_copies(requests);
+  for (const auto& one : runners_) one->request_copies(requests);
 }
 
 FencedRows Pipeline::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,

@@ -59,7 +59,7 @@ class Pipeline final : private RunnerHost {
 
   /// Has these tables (`schema.table`, without a schema of `public`) copied again beside the stream, for every sink or
   /// for `sink` alone. Throws BadConfigError TR513 for an unknown sink.
-  void copy_again(const std::vector<std::string>& tables, const std::string& sink);
+  void copy_again(const std::vector<std::string>& tables, const std::string& where, const std::string& sink);
 
   /// See SinkRunner::lend. `sink` empty: the only one that can be lent. Gives what was lent.
   const SinkSetup& lend(const std::string& sink, std::chrono::milliseconds timeout);

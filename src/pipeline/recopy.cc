@@ -22,7 +22,7 @@ void Recopy::start(Step then, std::function<void(std::stop_token stop)> work) {
 }
 
 Recopy::Step Recopy::look() {
-  if (!table_) return Step::kNone;
+  if (!request_) return Step::kNone;
   if (!done_.load(std::memory_order_acquire)) return Step::kAtWork;
   if (failure_) {
     const std::exception_ptr failure = failure_;
@@ -32,20 +32,28 @@ Recopy::Step Recopy::look() {
   return then_;
 }
 
-void Recopy::begin(const sources::TableName& table, const Cursor& from) {
-  table_ = table;
+void Recopy::begin(const CopyRequest& request, const Cursor& from) {
+  request_ = request;
   from_ = from;
-  start(Step::kSnapshot, [this, table](std::stop_token stop) { copy_ = begin_(std::move(stop), table); });
+  start(Step::kSnapshot,
+        [this, table = request.table](std::stop_token stop) { copy_ = begin_(std::move(stop), table); });
 }
 
 const sources::TableToCopy* Recopy::found() const {
   return copy_ && !copy_->tables().empty() ? &copy_->tables().front() : nullptr;
 }
 
-void Recopy::read(sinks::WriterFactory make_writer, sources::CopyProgress& progress) {
-  start(Step::kRead, [this, make_writer = std::move(make_writer), &progress](std::stop_token stop) {
-    const sources::TableToCopy& table = copy_->tables().front();
-    copy_->copy(table, [&] { return receive_into(make_writer()); }, progress, std::move(stop));
+void Recopy::read(sinks::SidePlace place, sources::CopyProgress& progress) {
+  start(Step::kRead, [this, place = std::move(place), &progress](const std::stop_token& stop) {
+    sources::TableToCopy table = copy_->tables().front();
+    table.where = request_->where;
+    copy_->copy(table, [&] { return receive_into(place.make_writer()); }, progress, stop);
+    table.where.clear();
+    if (place.suspects && !stop.stop_requested()) {
+      const std::vector<std::string> keys = place.suspects();
+      const auto receiver = receive_into(place.make_writer());
+      copy_->copy_keys(table, keys, *receiver, progress, stop);
+    }
     copied_ = {table.relation, copy_->fence(), progress.rows.load()};
     // The source need not keep the snapshot any longer.
     copy_.reset();
@@ -54,7 +62,7 @@ void Recopy::read(sinks::WriterFactory make_writer, sources::CopyProgress& progr
 
 void Recopy::drop() {
   thread_ = {};
-  table_.reset();
+  request_.reset();
   copy_.reset();
   failure_ = nullptr;
   done_ = false;

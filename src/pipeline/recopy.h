@@ -13,6 +13,15 @@
 
 namespace tailrace::pipeline {
 
+/// What somebody wants copied again.
+struct CopyRequest {
+  sources::TableName table;
+  /// Only rows for which this holds; empty: all.
+  std::string where = {};
+
+  bool operator==(const CopyRequest&) const = default;
+};
+
 /// Reads one table from the source, on threads of its own, while the sink goes on with the stream: first its snapshot,
 /// then, when the sink has made a place for the rows, the rows. Owned by a sink's runner and used by its thread.
 class Recopy {
@@ -37,16 +46,16 @@ class Recopy {
   Step look();
 
   /// What is being copied, from begin() to drop().
-  const std::optional<sources::TableName>& table() const { return table_; }
+  const std::optional<CopyRequest>& request() const { return request_; }
   /// Everything up to here is in the copy.
   const Cursor& from() const { return from_; }
 
   /// `from`: the log's durable end now.
-  void begin(const sources::TableName& table, const Cursor& from);
+  void begin(const CopyRequest& request, const Cursor& from);
   /// The table as the snapshot shows it; null when it is not published. REQUIRES: kSnapshot.
   const sources::TableToCopy* found() const;
   /// REQUIRES: kSnapshot.
-  void read(sinks::WriterFactory make_writer, sources::CopyProgress& progress);
+  void read(sinks::SidePlace place, sources::CopyProgress& progress);
   /// REQUIRES: kRead.
   const CopiedTable& copied() const { return copied_; }
   /// Gives up what is under way.
@@ -56,7 +65,7 @@ class Recopy {
   void start(Step then, std::function<void(std::stop_token stop)> work);
 
   const Begin begin_;
-  std::optional<sources::TableName> table_;
+  std::optional<CopyRequest> request_;
   Cursor from_;
   // Written by the thread before `done_`.
   std::unique_ptr<sources::Copy> copy_;

@@ -20,30 +20,37 @@ constexpr milliseconds kLook{50};
 /// What fails now and then mends itself.
 constexpr int kToldFrom = 3;
 
-std::string shown(const sources::TableName& table) { return table.first + "." + table.second; }
+std::string shown(const CopyRequest& request) {
+  return request.table.first + "." + request.table.second + (request.where.empty() ? "" : " (in part)");
+}
 
 }  // namespace
 
 void SinkRunner::load_requests() {
   const Json saved = Json::parse(catalog_.text("copies/" + setup_.name), nullptr, false);
   if (!saved.is_array()) return;
-  for (const Json& table : saved) copy_requests_.emplace_back(table.at(0), table.at(1));
+  for (const Json& one : saved)
+    copy_requests_.push_back({{one.at(0), one.at(1)}, one.size() > 2 ? one.at(2).get<std::string>() : ""});
 }
 
-void SinkRunner::save_requests() const { catalog_.set_text("copies/" + setup_.name, Json(copy_requests_).dump()); }
+void SinkRunner::save_requests() const {
+  Json saved = Json::array();
+  for (const CopyRequest& one : copy_requests_) saved.push_back({one.table.first, one.table.second, one.where});
+  catalog_.set_text("copies/" + setup_.name, saved.dump());
+}
 
-void SinkRunner::request_copies(const std::vector<sources::TableName>& tables) {
+void SinkRunner::request_copies(const std::vector<CopyRequest>& requests) {
   const std::lock_guard lock(mutex_);
-  for (const sources::TableName& table : tables)
-    if (std::ranges::find(copy_requests_, table) == copy_requests_.end()) copy_requests_.push_back(table);
+  for (const CopyRequest& request : requests)
+    if (std::ranges::find(copy_requests_, request) == copy_requests_.end()) copy_requests_.push_back(request);
   save_requests();
   recopy_problem_.reset();
   next_recopy_ = {};
 }
 
-void SinkRunner::forget_request(const sources::TableName& table) {
+void SinkRunner::forget_request(const CopyRequest& request) {
   const std::lock_guard lock(mutex_);
-  if (std::erase(copy_requests_, table) > 0) save_requests();
+  if (std::erase(copy_requests_, request) > 0) save_requests();
 }
 
 bool SinkRunner::recopying() const {
@@ -54,7 +61,7 @@ bool SinkRunner::recopying() const {
 void SinkRunner::recopy_tables(std::stop_token stop) {
   if (released_ || unflushed_ || draining()) return;
   Recopy::Step step = Recopy::Step::kNone;
-  const std::optional<sources::TableName> table = recopy_.table();
+  const std::optional<CopyRequest> request = recopy_.request();
   try {
     step = recopy_.look();
   } catch (const RetryError& error) {
@@ -63,10 +70,14 @@ void SinkRunner::recopy_tables(std::stop_token stop) {
     recopy_failed(error, false);
   } catch (const RefusedError& error) {
     recopy_failed(error, false);
+  } catch (const BadConfigError& error) {
+    // Of the condition.
+    recopy_failed(error, true);
+    if (request) forget_request(*request);
   }
   switch (step) {
     case Recopy::Step::kNone:
-      if (table) sink_->side_copy()->drop();
+      if (request) sink_->side_copy()->drop();
       return begin_recopy();
     case Recopy::Step::kAtWork: return;
     case Recopy::Step::kSnapshot: return make_place(*sink_->side_copy());
@@ -76,54 +87,54 @@ void SinkRunner::recopy_tables(std::stop_token stop) {
 }
 
 void SinkRunner::begin_recopy() {
-  sources::TableName table;
+  CopyRequest request;
   {
     const std::lock_guard lock(mutex_);
     if (copy_requests_.empty() && uncopied_.empty()) return;
     if (SteadyClock::now() < next_recopy_) return;
-    table = copy_requests_.empty() ? uncopied_.front() : copy_requests_.front();
+    request = copy_requests_.empty() ? CopyRequest{uncopied_.front()} : copy_requests_.front();
   }
   if (sink_->side_copy() == nullptr) {
     const BadConfigError error("TR641", fmt::format("{} cannot copy single tables", setup_.name),
                                "for a new copy of all move the target away and start again");
     recopy_failed(error, true);
-    return forget_request(table);
+    return forget_request(request);
   }
   const Cursor from = journal_.stat().durable;
   {
     const std::lock_guard lock(mutex_);
     recopy_from_ = from.position;
   }
-  log::info("copy.again", "{}: {} is copied beside the stream from {} on", setup_.name, shown(table),
+  log::info("copy.again", "{}: {} is copied beside the stream from {} on", setup_.name, shown(request),
             from.position.str());
-  recopy_.begin(table, from);
+  recopy_.begin(request, from);
 }
 
 void SinkRunner::make_place(sinks::SideCopy& side) {
-  const sources::TableName table = *recopy_.table();
+  const CopyRequest request = *recopy_.request();
   const sources::TableToCopy* found = recopy_.found();
   try {
     if (found == nullptr) {
-      throw RefusedError("TR641", fmt::format("{} cannot be copied: it is not there, or not published", shown(table)),
+      throw RefusedError("TR641", fmt::format("{} cannot be copied: it is not there, or not published", shown(request)),
                          "see that the table exists, that the pipeline wants it, and that it is in the publication");
     }
-    sinks::WriterFactory make_writer = side.begin(found->relation);
+    sinks::SidePlace place = side.begin(found->relation, request.where);
     copies_.forget(found->relation->display_name());
     recopy_progress_ = &copies_.add(found->relation->display_name(), found->estimated_rows, found->pages);
     TAILRACE_CRASH_POINT("recopy_placed");
-    recopy_.read(std::move(make_writer), *recopy_progress_);
+    recopy_.read(std::move(place), *recopy_progress_);
   } catch (const RefusedError& error) {
-    refuse_recopy(side, table, error);
+    refuse_recopy(side, request, error);
   } catch (const BadConfigError& error) {
-    refuse_recopy(side, table, error);
+    refuse_recopy(side, request, error);
   }
 }
 
-void SinkRunner::refuse_recopy(sinks::SideCopy& side, const sources::TableName& table, const Error& error) {
+void SinkRunner::refuse_recopy(sinks::SideCopy& side, const CopyRequest& request, const Error& error) {
   drop_recopy();
   side.drop();
   recopy_failed(error, true);
-  forget_request(table);
+  forget_request(request);
 }
 
 bool SinkRunner::replay_recopy(sinks::SideCopy& side, std::stop_token stop) {
@@ -146,7 +157,7 @@ bool SinkRunner::replay_recopy(sinks::SideCopy& side, std::stop_token stop) {
 void SinkRunner::merge_recopy(sinks::SideCopy& side, std::stop_token stop) {
   // The cursor then is past the fence in the target, too.
   if (pending_) apply(*pending_);
-  const sources::TableName table = *recopy_.table();
+  const CopyRequest request = *recopy_.request();
   side.loaded(recopy_.copied());
   TAILRACE_CRASH_POINT("recopy_loaded");
   if (!replay_recopy(side, std::move(stop))) return drop_recopy();
@@ -155,8 +166,9 @@ void SinkRunner::merge_recopy(sinks::SideCopy& side, std::stop_token stop) {
   side.merge();
   TAILRACE_CRASH_POINT("recopy_merged");
   copies_.finish(*recopy_progress_);
-  log::info("copy.merged", "{}: {} is as the source has it: {} rows", setup_.name, shown(table), recopy_.copied().rows);
-  forget_request(table);
+  log::info("copy.merged", "{}: {} is as the source has it: {} rows", setup_.name, shown(request),
+            recopy_.copied().rows);
+  forget_request(request);
   drop_recopy();
   recopy_pause_ = settings_.first_completion;
   recopy_failures_ = 0;

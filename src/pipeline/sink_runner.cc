@@ -144,7 +144,10 @@ bool SinkRunner::open(std::stop_token stop) {
   if (!sink_) sink_ = host_.make_sink(setup_);
   sinks::SinkState state = sink_->open();
   TAILRACE_CRASH_POINT("sink_opened");
-  if (!state.cursor && !state.resume) drop_outdated(state.copied, host_.log_begins());
+  if (!state.cursor && !state.resume) {
+    drop_outdated(state.copied, host_.log_begins());
+    std::erase_if(state.partial, [this](const auto& table) { return table.fence.end < host_.log_begins(); });
+  }
   std::vector<std::string> copied;
   for (const CopiedTable& table : state.copied) copied.push_back(table.relation->display_name());
   catalog_.remove_letters_above(setup_.name, state.cursor ? state.cursor : state.resume, copied);
@@ -206,8 +209,9 @@ std::optional<Cursor> SinkRunner::copy_tables(const sinks::SinkState& state, std
   publish(State::kCopying);
   if (draining()) return std::nullopt;
   const std::unique_ptr<sources::Copy> copy = host_.begin_copy(stop, {});
-  const auto letters = [this] { store_letters(); };
-  if (!copy || !copy_missing_tables(*copy, *sink_, state.copied, copies_, letters, stop)) return std::nullopt;
+  const CopyHelp help{[this] { store_letters(); },
+                      [this, &stop](Lsn until, const auto& see) { return read_log(until, see, stop); }};
+  if (!copy || !copy_missing_tables(*copy, *sink_, state, copies_, help, stop)) return std::nullopt;
   const std::uint32_t epoch = journal_.stat().durable.position.epoch;
   for (const sources::TableToCopy& table : copy->tables())
     schema_history_.see(table.relation, {epoch, copy->fence().end, 0}, copy->fence().taken_at);
@@ -221,6 +225,26 @@ std::optional<Cursor> SinkRunner::copy_tables(const sinks::SinkState& state, std
   TAILRACE_CRASH_POINT("copies_finished");
   log::info("copy.done", "{}: {} tables", setup_.name, copy->tables().size());
   return start;
+}
+
+bool SinkRunner::read_log(Lsn until, const std::function<bool(const ChangeBatch& batch)>& see,
+                          const std::stop_token& stop) {
+  // A log that is full does not get there before the copy is done and the sink takes from it.
+  constexpr std::uint64_t kPatienceMillis = 30'000;
+  const auto deadline = SteadyClock::now() + milliseconds(bound_or_tested("COPY_RESUME_MS", kPatienceMillis));
+  host_.nudge();
+  while (journal_.stat().durable.position.commit_end < until) {
+    if (stop.stop_requested() || draining() || SteadyClock::now() >= deadline) return false;
+    std::this_thread::sleep_for(kLook);
+  }
+  const std::unique_ptr<journal::Reader> reader = journal_.reader(std::nullopt);
+  while (!stop.stop_requested() && !draining()) {
+    const ChangeBatchPtr batch = reader->next(settings_.batch, stop, kLook);
+    if (!batch) continue;
+    if (!see(*batch)) return false;
+    if (batch->ends_transaction() && batch->end.position.commit_end >= until) return true;
+  }
+  return false;
 }
 
 void SinkRunner::stream(std::stop_token stop) {
@@ -321,7 +345,7 @@ bool SinkRunner::idle(std::stop_token stop) {
   if (released_ || unflushed_) return true;
   publish(State::kIdle);
   if (unmaintained_ && now - last_flow_ >= kQuiet) maintain();
-  const bool busy = completion_ || key_reader_.busy() || recopy_.table();
+  const bool busy = completion_ || key_reader_.busy() || recopy_.request();
   if (setup_.release_when_idle && !busy && now - last_flow_ >= *setup_.release_when_idle) release(State::kReleased);
   return true;
 }

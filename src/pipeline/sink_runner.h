@@ -108,7 +108,7 @@ class SinkRunner {
   const SinkSetup& setup() const { return setup_; }
 
   /// These tables are copied again beside the stream, one after the other; remembered over restarts.
-  void request_copies(const std::vector<sources::TableName>& tables);
+  void request_copies(const std::vector<CopyRequest>& requests);
   /// A table is being copied, or waits for it, and nothing stands in the way.
   bool recopying() const;
 
@@ -144,6 +144,8 @@ class SinkRunner {
   /// The damaged target out of the way; false when the runner is to end.
   bool set_target_aside(const sinks::DamagedTarget& damage, std::stop_token stop);
   std::optional<Cursor> copy_tables(const sinks::SinkState& state, std::stop_token stop);
+  /// See CopyHelp::read_log.
+  bool read_log(Lsn until, const std::function<bool(const ChangeBatch& batch)>& see, const std::stop_token& stop);
   /// REQUIRES: mutex_ is held.
   void look_at_sink();
   void stream(std::stop_token stop);
@@ -167,10 +169,10 @@ class SinkRunner {
   bool replay_recopy(sinks::SideCopy& side, std::stop_token stop);
   /// The table's copy failed for now, or (`for_good`) is not tried again.
   void recopy_failed(const Error& error, bool for_good);
-  void refuse_recopy(sinks::SideCopy& side, const sources::TableName& table, const Error& error);
+  void refuse_recopy(sinks::SideCopy& side, const CopyRequest& request, const Error& error);
   /// What is under way is void; requests stay.
   void drop_recopy();
-  void forget_request(const sources::TableName& table);
+  void forget_request(const CopyRequest& request);
   void load_requests();
   void save_requests() const;
   /// Does what mend() waits for.
@@ -246,7 +248,7 @@ class SinkRunner {
   std::uint64_t batches_ = 0;
   std::exception_ptr failure_;
   /// Asked for, the first being next or under way.
-  std::vector<sources::TableName> copy_requests_;
+  std::vector<CopyRequest> copy_requests_;
   /// Wanted by the sink itself.
   std::vector<sources::TableName> uncopied_;
   SteadyClock::time_point next_recopy_;

@@ -38,6 +38,7 @@ Json snapshot_json(const SnapshotStatus& snapshot) {
                       {"percent", rounded(table.fraction * 100)},
                       {"rows_per_second", rounded(table.rows_per_second)},
                       {"seconds_left", table.seconds_left ? Json(rounded(*table.seconds_left)) : Json(nullptr)},
+                      {"waits_for_server", table.waits_for_server},
                       {"done", table.done}});
   }
   return {{"tables_total", snapshot.tables_total},

@@ -44,6 +44,8 @@ struct CopyStatus {
   /// Rows a second since it began, and what is left at that pace; unknown at the very beginning.
   double rows_per_second = 0;
   std::optional<double> seconds_left = {};
+  /// It nearly stands still at the moment, since the server has much to do.
+  bool waits_for_server = false;
 };
 
 /// All tables that are copied, or were since the start.

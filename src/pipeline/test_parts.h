@@ -265,6 +265,8 @@ class MemorySource final : public sources::Source {
         receiver->take(rows);
         receiver->finish();
       }
+      void copy_keys(const sources::TableToCopy&, const std::vector<std::string>&, sources::RowReceiver&,
+                     sources::CopyProgress&, std::stop_token) override {}
 
      private:
       std::vector<std::string> rows_;
@@ -277,6 +279,7 @@ class MemorySource final : public sources::Source {
   FencedRows read_keys(const RelationPtr&, const std::vector<std::string>&, std::stop_token stop) override {
     return server_.read_fate(stop);
   }
+  void check_condition(const sources::TableName&, const std::string&) override {}
   sources::SourceStatus status() const override { return {}; }
   Lsn request_current_end() override {
     const std::lock_guard lock(server_.mutex);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "model/change_batch.h"
+#include "model/page_range.h"
 #include "model/snapshot.h"
 #include "sinks/comparison.h"
 #include "sinks/damaged_target.h"
@@ -65,6 +66,16 @@ struct SetAside {
   std::string instead;
 };
 
+/// A table whose copy was broken off in the middle of it.
+struct PartialCopy {
+  RelationPtr relation;
+  /// Under which the rows that are there were read.
+  Fence fence;
+  /// Pages whose rows are there.
+  std::vector<PageRange> done;
+  std::uint64_t rows = 0;
+};
+
 /// What the target held when it was opened.
 struct SinkState {
   /// Nothing: the target is new, everything has to be copied first.
@@ -75,6 +86,8 @@ struct SinkState {
   Counters counters;
   /// Tables whose copy is complete (or that were empty), each with the snapshot that copied it.
   std::vector<CopiedTable> copied;
+  /// Tables with some of their rows, which resumed_copy() takes further.
+  std::vector<PartialCopy> partial = {};
 };
 
 /// Takes the rows of one table's copy from one reader. Made by Sink::open_copy, used by the one thread of that
@@ -85,6 +98,12 @@ class CopyWriter {
   /// Rows as pgoutput tuples, one after the other, in `rows.tuples`. What the target cannot hold becomes a dead letter
   /// of the sink, never an error.
   virtual void append(const CopiedRows& rows) = 0;
+  /// The rows given since the last call are all that the pages have under `fence`. The sink may make them durable
+  /// together with this, so that a copy that is broken off goes on behind them.
+  virtual void range_done(const PageRange& range, const Fence& fence) {
+    static_cast<void>(range);
+    static_cast<void>(fence);
+  }
   /// All rows given so far are in the target, though not yet counted as copied.
   virtual void finish() = 0;
 };
@@ -92,8 +111,38 @@ class CopyWriter {
 /// Makes a writer on the thread of the reader that uses it.
 using WriterFactory = std::function<std::unique_ptr<CopyWriter>()>;
 
+/// Where the rows of a table's copy beside the stream go. Called by the copy's threads.
+struct SidePlace {
+  WriterFactory make_writer;
+  /// Of a copy in part, once all of its rows are there: the keys for which the condition holds in the target and that
+  /// were not copied (tuples of the match_key() columns). What the source has of them is to be copied, too. Null for a
+  /// whole copy.
+  std::function<std::vector<std::string>()> suspects;
+};
+
 /// Schema and name.
 using TableName = std::pair<std::string, std::string>;
+
+/// How a table's copy that was broken off goes on under a younger snapshot (docs/copy-and-fence.md, "A copy that was
+/// interrupted"). Part of the sink and used by its thread.
+class ResumedCopy {
+ public:
+  virtual ~ResumedCopy() = default;
+
+  /// REQUIRES: `partial` is of SinkState::partial, not yet begun otherwise; `now` was taken after its fence.
+  virtual void begin(const PartialCopy& partial, const Fence& now) = 0;
+  /// Notes the keys of the changes in this batch that `now` contains and the partial copy does not. False when the
+  /// copy is void.
+  virtual bool see(const ChangeBatch& batch) = 0;
+  /// All of the log up to the end of `now` was seen: the rows of the keys that were noted go, and what stays is as of
+  /// `now`, durable on return.
+  virtual void settle() = 0;
+  /// As if it had not been begun.
+  virtual void drop() = 0;
+  /// Some of the keys that were noted of this table, then or at an earlier time, and have no row: tuples of the
+  /// match_key() columns. Other ones each time; empty when there are no more. REQUIRES: all pages are done.
+  virtual std::vector<std::string> unread_keys(const RelationPtr& table) = 0;
+};
 
 /// How one table of a running sink is copied (again) while the stream goes on for all, that table included
 /// (docs/copy-and-fence.md). Part of the sink and used by its thread; its copy is void once the sink is opened again or
@@ -106,15 +155,17 @@ class SideCopy {
   virtual std::vector<TableName> wanted() const = 0;
   /// Makes a place for the table's rows that nobody looks at; what an earlier copy left there goes. Throws RefusedError
   /// or BadConfigError, with nothing done, when the target cannot have the table. The writers end before the copy does.
-  virtual WriterFactory begin(const RelationPtr& table) = 0;
+  /// `where`: not empty for a copy in part, of the rows for which that condition holds; throws RefusedError TR644 where
+  /// the table is none of which a part can be copied, BadConfigError TR643 where the target cannot read the condition.
+  virtual SidePlace begin(const RelationPtr& table, const std::string& where) = 0;
   /// All rows were written. REQUIRES: begun, and the writers are gone.
   virtual void loaded(const CopiedTable& copied) = 0;
   /// Brings the copy further with what this batch has of its table, up to and including `until`, and the copy's fence
   /// does not contain. Throws RetryError when the copy is void.
   virtual void replay(const ChangeBatch& batch, const Position& until) = 0;
-  /// Makes the table what the copy is, visible at once and durable on return; it is held no longer. Rows that are equal
-  /// stay untouched. REQUIRES: everything is flushed, the fence's end is behind the cursor, and what lies between was
-  /// replayed.
+  /// Makes the table (of a copy in part: those rows) what the copy is, visible at once and durable on return; it is
+  /// held no longer. Rows that are equal stay untouched. REQUIRES: everything is flushed, the fence's end is behind the
+  /// cursor, and what lies between was replayed.
   virtual void merge() = 0;
   virtual void drop() = 0;
 };
@@ -160,6 +211,8 @@ class Sink {
 
   /// Null where tables cannot be copied beside the stream.
   virtual SideCopy* side_copy() { return nullptr; }
+  /// Null where a copy that was broken off is begun again.
+  virtual ResumedCopy* resumed_copy() { return nullptr; }
 
   /// Puts right the rows of keys that were found wrong. REQUIRES: `rows` is what they must be at the cursor, and no
   /// transaction is half applied. Durable with the next flush(). Gives how many were wrong.

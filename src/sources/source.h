@@ -11,6 +11,7 @@
 
 #include "base/lsn.h"
 #include "base/time.h"
+#include "model/page_range.h"
 #include "model/relation.h"
 #include "model/snapshot.h"
 #include "sources/finding.h"
@@ -82,6 +83,8 @@ class RowReceiver {
   virtual ~RowReceiver() = default;
   /// About 1 MiB of rows; the buffer may be taken out of `rows`.
   virtual void take(CopiedRows& rows) = 0;
+  /// All rows of these pages were taken.
+  virtual void range_done(const PageRange& range) { static_cast<void>(range); }
   /// No rows of this reader follow; what was taken is to be in the target on return.
   virtual void finish() = 0;
 };
@@ -96,6 +99,12 @@ struct TableToCopy {
   std::string row_filter;
   /// A partitioned table that is published as one (publish_via_partition_root): read whole, with its partitions.
   bool partitioned = false;
+  /// Whether a copy that was broken off may go on in the middle of it (docs/copy-and-fence.md).
+  bool resumable = false;
+  /// What the user wants of it besides, as SQL; empty: all of it. Source::check_condition() found nothing against it.
+  std::string where;
+  /// Pages that are not to be read, since the target has their rows.
+  std::vector<PageRange> done;
 };
 
 /// How far the copy of one table has come. Written by its readers, read by any thread.
@@ -103,6 +112,8 @@ struct CopyProgress {
   std::atomic<std::uint64_t> rows{0};
   std::atomic<std::uint64_t> bytes{0};
   std::atomic<std::uint64_t> pages_done{0};
+  /// Readers wait at the moment, since the server has more work than the configuration allows.
+  std::atomic<bool> waits_for_server{false};
 };
 
 /// A copy of tables under one snapshot of the source; destroying it lets the snapshot go. One thread calls it.
@@ -114,13 +125,16 @@ class Copy {
   virtual const Fence& fence() const = 0;
   virtual const std::vector<TableToCopy>& tables() const = 0;
 
-  /// Reads all rows of `table` and gives them, in the stream's own tuple form, to receivers: one per reader, made and
-  /// used on the reader's thread. Returns when all have finished. Throws RetryError when the table was rewritten or
-  /// altered since the snapshot was taken: what was received is then to be thrown away and the table copied under a new
-  /// snapshot. Throws ReconnectError when connections were lost (the same holds), and whatever a receiver throws. On a
-  /// stop request it returns early: ask the token.
+  /// Reads all rows of `table` (but those of its pages that are done) and gives them, in the stream's own tuple form,
+  /// to receivers: one per reader, made and used on the reader's thread. Returns when all have finished. Throws
+  /// RetryError when the table was rewritten or altered since the snapshot was taken: what was received is then to be
+  /// thrown away and the table copied under a new snapshot. Throws ReconnectError when connections were lost (the same
+  /// holds), and whatever a receiver throws. On a stop request it returns early: ask the token.
   virtual void copy(const TableToCopy& table, const std::function<std::unique_ptr<RowReceiver>()>& make_receiver,
                     CopyProgress& progress, std::stop_token stop) = 0;
+  /// The same of the rows whose key is one of `keys` (tuples of the relation's match_key() columns in that order).
+  virtual void copy_keys(const TableToCopy& table, const std::vector<std::string>& keys, RowReceiver& receiver,
+                         CopyProgress& progress, std::stop_token stop) = 0;
 };
 
 /// Where changes come from. It writes them into the TransactionLog it was made with. Owned by the pipeline: prepare(),
@@ -146,6 +160,9 @@ class Source {
   /// RetryError or ReconnectError when it is to be asked another time, RefusedError when it may not be asked.
   virtual FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
                                std::stop_token stop) = 0;
+  /// Throws BadConfigError TR642 where `where` is no condition on the table's rows that can be asked for by itself. Any
+  /// thread; throws as read_keys() does.
+  virtual void check_condition(const TableName& table, const std::string& where) = 0;
   virtual SourceStatus status() const = 0;
   /// The place up to which everything committed by now lies, after a nudge that makes the stream soon pass it.
   virtual Lsn request_current_end() = 0;

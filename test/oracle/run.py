@@ -49,7 +49,8 @@ def server_settings(seed: int) -> dict[str, str]:
 # Small, so that segments roll, spills reach the disk or go into segments, giants come in parts, readers leave the memory
 # and histories are exported all the time. Each run draws one of each. Only builds with crash points look at them.
 TIGHT_BOUNDS = {"SEGMENT_BYTES": (2 << 20,), "RING_BYTES": (1 << 20,), "SPILL_BYTES": (128 << 10, 8 << 20),
-                "BATCH_CHANGES": (60, 400, 4000), "BUSY_WAL": (64 << 10, 1 << 20), "EXPORT_SECONDS": (0, 2)}
+                "BATCH_CHANGES": (60, 400, 4000), "BUSY_WAL": (64 << 10, 1 << 20), "EXPORT_SECONDS": (0, 2),
+                "COPY_CHUNK_PAGES": (4, 32), "COPY_COMMIT_MS": (0, 200)}
 # In one run of three the log is trimmed as soon as nobody needs it.
 NOTHING_KEPT = {"TAILRACE_BOUND_KEEP_SECONDS": "0"}
 # Where the server's WAL begins: as a new cluster does; where an LSN gains a digit in its lower half; in its upper half.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <set>
 
@@ -9,6 +10,7 @@
 #include "sinks/duckdb/alteration.h"
 #include "sinks/duckdb/copy_writer.h"
 #include "sinks/duckdb/key.h"
+#include "sinks/duckdb/resumed_copy.h"
 #include "sinks/duckdb/sink_state.h"
 #include "sinks/duckdb/table_writer.h"
 #include "sinks/duckdb/target_check.h"
@@ -58,6 +60,10 @@ void refuse_history_names(const DuckdbSpec& spec, const Relation& table, const s
           "keep no history of it, or rename the column");
 }
 
+/// How often a reader's rows become durable, with the pages that they are of: what a copy that is broken off reads
+/// again.
+constexpr std::uint64_t kCommitMillis = 2000;
+
 /// Appends one reader's rows in transactions of its own.
 class Writer : public sinks::CopyWriter {
  public:
@@ -78,18 +84,39 @@ class Writer : public sinks::CopyWriter {
     TAILRACE_CRASH_POINT("duckdb.copy_mid");
   }
 
+  void range_done(const PageRange& range, const Fence& fence) override {
+    ranges_.push_back(range);
+    fence_ = fence;
+    const std::chrono::milliseconds every(bound_or_tested("COPY_COMMIT_MS", kCommitMillis));
+    if (SteadyClock::now() - committed_ < every) return;
+    commit();
+    TAILRACE_CRASH_POINT("duckdb.copy_range_committed");
+    connection_.run("BEGIN");
+  }
+
   void finish() override {
-    faults_.watch([&] {
-      memory_.watch([&] {
-        rows_->flush();
-        connection_.run("COMMIT");
-      });
-    });
+    commit();
     TAILRACE_CRASH_POINT("duckdb.copy_before_done");
     connection_.run("BEGIN");
   }
 
  private:
+  void commit() {
+    faults_.watch([&] {
+      memory_.watch([&] {
+        rows_->flush();
+        // The letters of a copy are kept when its table is complete: one that is broken off cannot go on behind them.
+        if (refused_ && !ranges_.empty()) ranges_.emplace_back();
+        for (const PageRange& range : ranges_)
+          StateTables::add_chunk(connection_, {relation_->schema, relation_->name}, range, fence_);
+        TAILRACE_CRASH_POINT("duckdb.copy_range");
+        connection_.run("COMMIT");
+      });
+    });
+    ranges_.clear();
+    committed_ = SteadyClock::now();
+  }
+
   void append_rows(const CopiedRows& rows) {
     ByteReader in(rows.tuples);
     while (!in.empty()) {
@@ -122,6 +149,7 @@ class Writer : public sinks::CopyWriter {
     Arena arena;
     ByteView key;
     const bool keyed = !key_.empty() && read_key(tuple, {}, key_, arena, key);
+    refused_ = true;
     letters_.add_copied(std::move(letter), keyed ? std::string(key) : std::string());
   }
 
@@ -132,6 +160,11 @@ class Writer : public sinks::CopyWriter {
   MemoryBudget& memory_;
   FaultCount& faults_;
   std::optional<RowAppender> rows_;
+  /// Whose rows were appended since the last commit.
+  std::vector<PageRange> ranges_;
+  Fence fence_;
+  SteadyClock::time_point committed_ = SteadyClock::now();
+  bool refused_ = false;
 };
 
 }  // namespace
@@ -210,6 +243,7 @@ void DuckdbSink::State::create_table(const RelationPtr& relation) {
   letters_.take_copied_keys(relation->schema, relation->name);
   connection_->run("CREATE SCHEMA IF NOT EXISTS " + identifier(relation->schema));
   connection_->run("DROP TABLE IF EXISTS " + table.mirror_name());
+  resumed_->forget_keys(table);
   connection_->run(fmt::format("CREATE TABLE {}({})", table.mirror_name(), column_list(table.shape)));
   tables_on_disk_->clear_table(table);
   tables_on_disk_->write_table(table);
@@ -228,6 +262,13 @@ void DuckdbSink::State::finish_copy(const CopiedTable& copied) {
     table.state = TableState::kCopied;
     table.fence = copied.fence;
     table.copied_rows = copied.rows;
+    if (resumed_->went_on(table)) {
+      // Some rows were read twice.
+      table.copied_rows =
+          std::stoull(connection_->rows("SELECT count(*)::VARCHAR FROM " + table.mirror_name())[0][0].second);
+      resumed_->forget_keys(table);
+    }
+    tables_on_disk_->clear_chunks(table);
     for (std::string& key : letters_.take_copied_keys(copied.relation->schema, copied.relation->name)) {
       if (key.empty() || !table.lettered.insert(key).second) continue;
       tables_on_disk_->add_letter(table, key);

@@ -8,6 +8,7 @@
 #include "base/crash_point.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "sinks/duckdb/resumed_copy.h"
 #include "sinks/duckdb/side_copy.h"
 #include "sinks/duckdb/sink_state.h"
 #include "sinks/duckdb/table_writer.h"
@@ -57,6 +58,7 @@ std::uint64_t DuckdbSink::complete(const FencedRows& rows) {
   return state_->watch([&] { return state_->complete(rows); });
 }
 sinks::SideCopy* DuckdbSink::side_copy() { return state_->side_copy(); }
+sinks::ResumedCopy* DuckdbSink::resumed_copy() { return state_->resumed_copy(); }
 std::uint64_t DuckdbSink::mend(const Relation& relation, const std::vector<sinks::ExpectedRow>& rows) {
   return state_->watch([&] { return state_->mend(relation, rows); });
 }
@@ -71,13 +73,17 @@ std::vector<sinks::DeadLetter> DuckdbSink::take_dead_letters() { return state_->
 std::vector<sinks::SinkProblem> DuckdbSink::problems() const { return state_->problems(); }
 
 DuckdbSink::State::State(DuckdbSpec spec)
-    : spec_(std::move(spec)), memory_(spec_.memory_limit), side_(std::make_unique<Side>(*this)) {
+    : spec_(std::move(spec)),
+      memory_(spec_.memory_limit),
+      side_(std::make_unique<Side>(*this)),
+      resumed_(std::make_unique<Resumed>(*this)) {
   if (!spec_.history.empty() && spec_.history_safety) safety_.emplace(spec_);
 }
 
 DuckdbSink::State::~State() = default;
 
 sinks::SideCopy* DuckdbSink::State::side_copy() { return side_.get(); }
+sinks::ResumedCopy* DuckdbSink::State::resumed_copy() { return resumed_.get(); }
 
 sinks::SinkState DuckdbSink::State::open() {
   close();
@@ -105,7 +111,7 @@ sinks::SinkState DuckdbSink::State::open() {
   return what_is_there();
 }
 
-sinks::SinkState DuckdbSink::State::what_is_there() const {
+sinks::SinkState DuckdbSink::State::what_is_there() {
   sinks::SinkState state;
   state.counters = counters_;
   const bool lost = std::ranges::any_of(tables_, [](const auto& at) { return at.second->state == TableState::kLost; });
@@ -113,6 +119,13 @@ sinks::SinkState DuckdbSink::State::what_is_there() const {
   for (const auto& [name, table] : tables_)
     if (table->state == TableState::kCopied && (lost || !table->hold))
       state.copied.push_back({table->shape.relation, table->fence, table->copied_rows});
+  for (const Name& name : tables_on_disk_->tables_with_chunks()) {
+    const auto found = tables_.find(name);
+    if (found == tables_.end()) continue;
+    const auto& table = found->second;
+    if (table->state != TableState::kCopying || table->hold) continue;
+    if (auto partial = tables_on_disk_->read_chunks(*table)) state.partial.push_back(std::move(*partial));
+  }
   return state;
 }
 
@@ -129,6 +142,7 @@ void DuckdbSink::State::open_database(std::uint64_t memory) {
 }
 
 void DuckdbSink::State::close() {
+  resumed_->forget();
   if (in_transaction_) roll_back();
   side_->forget();
   by_oid_.clear();

@@ -28,6 +28,7 @@ class DuckdbSink : public sinks::Sink {
   std::uint64_t incomplete_rows() const override;
   std::uint64_t complete(const FencedRows& rows) override;
   sinks::SideCopy* side_copy() override;
+  sinks::ResumedCopy* resumed_copy() override;
   std::uint64_t mend(const Relation& relation, const std::vector<sinks::ExpectedRow>& rows) override;
   void maintain() override;
   void release() override;

@@ -33,7 +33,7 @@ std::string same_row(const TableShape& shape) {
 }
 
 /// The rows of a table with their places; equal ones are numbered where no key tells them apart.
-std::string numbered(const TableShape& shape, const std::string& table, const char* only) {
+std::string numbered(const TableShape& shape, const std::string& table, const std::string& only) {
   std::string values;
   std::string all;
   for (std::size_t n = 0; n < shape.width(); ++n) {
@@ -71,10 +71,15 @@ void DuckdbSink::State::Side::remove_leftovers() {
     if (row[0].second.starts_with(kPrefix)) state_.connection_->run("DROP TABLE tailrace." + identifier(row[0].second));
 }
 
-sinks::WriterFactory DuckdbSink::State::Side::begin(const RelationPtr& table) {
+sinks::SidePlace DuckdbSink::State::Side::begin(const RelationPtr& table, const std::string& where) {
   if (state_.in_transaction_) throw DefectError("a copy begins inside a transaction");
   drop();
-  state_.refuse_new_names(table);
+  if (where.empty()) {
+    state_.refuse_new_names(table);
+  } else {
+    refuse_part(table, where);
+  }
+  where_ = where;
   TableShape shape(table, state_.spec_.on_unrepresentable);
   hidden_ = std::make_unique<Table>(std::move(shape));
   hidden_->stored_as = {"tailrace", kPrefix + std::to_string(table->oid.value())};
@@ -83,9 +88,13 @@ sinks::WriterFactory DuckdbSink::State::Side::begin(const RelationPtr& table) {
   });
   state_.letters_.take_copied_keys(table->schema, table->name);
   TAILRACE_CRASH_POINT("duckdb.side_begun");
-  return [this, shape = hidden_->shape, stored_as = *hidden_->stored_as] {
-    return make_copy_writer(state_.database_, shape, stored_as, state_.letters_, state_.memory_, state_.faults_);
+  LetterBox& letters = where.empty() ? state_.letters_ : known_letters_;
+  sinks::SidePlace place;
+  place.make_writer = [this, &letters, shape = hidden_->shape, stored_as = *hidden_->stored_as] {
+    return make_copy_writer(state_.database_, shape, stored_as, letters, state_.memory_, state_.faults_);
   };
+  if (!where.empty()) place.suspects = suspects_of_part();
+  return place;
 }
 
 void DuckdbSink::State::Side::loaded(const CopiedTable& copied) {
@@ -93,6 +102,7 @@ void DuckdbSink::State::Side::loaded(const CopiedTable& copied) {
   hidden_->state = TableState::kCopied;
   hidden_->fence = copied.fence;
   hidden_->copied_rows = copied.rows;
+  if (!where_.empty()) return part_loaded();
   for (std::string& key : state_.letters_.take_copied_keys(relation.schema, relation.name))
     if (!key.empty()) hidden_->lettered.insert(std::move(key));
 }
@@ -123,6 +133,7 @@ void DuckdbSink::State::Side::write_replay(const ChangeBatch& batch, const Posit
   state_.begin();
   try {
     versions.alter(*state_.connection_);
+    if (!where_.empty()) changes = changes_of_part(changes);
     TableBatch folded(*hidden_, versions, batch, state_.memory_.longest_row());
     for (const Change* change : changes) {
       if (folded.add(*change)) continue;
@@ -155,7 +166,7 @@ std::vector<TextRow> DuckdbSink::State::Side::columns_of(const std::string& sche
                   literal(schema), literal(table)));
 }
 
-void DuckdbSink::State::Side::compare(const std::string& table, const char* only) {
+void DuckdbSink::State::Side::compare(const std::string& table, const std::string& only) {
   const TableShape& shape = hidden_->shape;
   const std::string row = same_row(shape);
   std::string match;
@@ -178,7 +189,7 @@ void DuckdbSink::State::Side::compare(const std::string& table, const char* only
 }
 
 DuckdbSink::State::Side::Difference DuckdbSink::State::Side::merge_mirror(const Table& table) {
-  compare(table.mirror_name(), "true");
+  compare(table.mirror_name(), of_part());
   const std::string mirror = table.mirror_name();
   Difference difference;
   difference.gone =
@@ -192,7 +203,7 @@ DuckdbSink::State::Side::Difference DuckdbSink::State::Side::merge_mirror(const 
 /// What differs became known here, at the cursor; when it came to be so, nobody can tell.
 void DuckdbSink::State::Side::merge_history(const Table& table) {
   const std::string history = table.history_name();
-  compare(history, "is_current");
+  compare(history, "is_current AND " + of_part());
   const Cursor& cursor = *state_.durable_;
   const auto moment = state_.connection_
                           ->rows(fmt::format("SELECT epoch_us(greatest(make_timestamptz({}), max(effective_from), "
@@ -223,6 +234,7 @@ void DuckdbSink::State::Side::write_state(const Table& table) {
 }
 
 void DuckdbSink::State::Side::write_merge() {
+  if (!where_.empty()) return merge_part();
   const RelationPtr relation = hidden_->shape.relation;
   const std::string history_table = relation->name + "__history";
   auto table = std::make_unique<Table>(state_.shape_of(relation));
@@ -284,12 +296,22 @@ void DuckdbSink::State::Side::write_merge() {
   drop();
 }
 
+void DuckdbSink::State::Side::forget() {
+  hidden_.reset();
+  where_.clear();
+  known_letters_.clear();
+}
+
 void DuckdbSink::State::Side::drop() {
   if (!hidden_) return;
   const std::string name = hidden_->mirror_name();
-  hidden_.reset();
+  const std::string missed = missed_name();
+  forget();
   if (!state_.connection_ || state_.in_transaction_) return;
-  state_.write_alone([&] { state_.connection_->run("DROP TABLE IF EXISTS " + name); });
+  state_.write_alone([&] {
+    state_.connection_->run("DROP TABLE IF EXISTS " + name);
+    state_.connection_->run("DROP TABLE IF EXISTS " + missed);
+  });
 }
 
 }  // namespace tailrace::duckdb

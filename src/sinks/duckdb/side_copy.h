@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,7 +17,7 @@ class DuckdbSink::State::Side final : public sinks::SideCopy {
   explicit Side(State& state) : state_(state) {}
 
   std::vector<sinks::TableName> wanted() const override;
-  sinks::WriterFactory begin(const RelationPtr& table) override;
+  sinks::SidePlace begin(const RelationPtr& table, const std::string& where) override;
   void loaded(const CopiedTable& copied) override;
   void replay(const ChangeBatch& batch, const Position& until) override;
   void merge() override;
@@ -25,7 +26,7 @@ class DuckdbSink::State::Side final : public sinks::SideCopy {
   /// Removes what a process that died has left behind. REQUIRES: no copy was begun since the file was opened.
   void remove_leftovers();
   /// The file is closed: what was copied is void.
-  void forget() { hidden_.reset(); }
+  void forget();
   bool under_way() const { return hidden_ != nullptr; }
 
  private:
@@ -41,13 +42,34 @@ class DuckdbSink::State::Side final : public sinks::SideCopy {
   void write_merge();
   /// Finds, in temp.tailrace_gone and temp.tailrace_fresh, the rows of `table` (those for which `only` holds) and of
   /// the copy that have no equal on the other side.
-  void compare(const std::string& table, const char* only);
+  void compare(const std::string& table, const std::string& only);
+  // Copies in part (side_part.cc). The part is what the copy's keys name, and those in the table beside it: keys that
+  // the source has no row of.
+  /// Throws where the table cannot be copied in part.
+  void refuse_part(const RelationPtr& relation, const std::string& where);
+  /// See sinks::SidePlace. On another thread, with a connection of its own.
+  std::function<std::vector<std::string>()> suspects_of_part() const;
+  void part_loaded();
+  /// Those of the changes that go on with a row of the part. Keys that others speak of are no longer missed.
+  std::vector<const Change*> changes_of_part(const std::vector<const Change*>& changes);
+  void merge_part();
+  /// Makes temp.tailrace_part with these keys, as the sink writes them.
+  void stage_keys(const std::vector<std::string>& keys);
+  /// Takes these keys out of the part.
+  void leave_out(const std::vector<std::string>& keys);
+  /// SQL: the rows of the mirror or the history that are of the part.
+  std::string of_part() const;
+  std::string missed_name() const;
   Difference merge_mirror(const Table& table);
   void merge_history(const Table& table);
   void write_state(const Table& table);
 
   State& state_;
   std::unique_ptr<Table> hidden_;
+  /// Of a copy in part.
+  std::string where_;
+  /// Of rows of a part: the stream or the whole copy has told of them already.
+  LetterBox known_letters_;
 };
 
 }  // namespace tailrace::duckdb

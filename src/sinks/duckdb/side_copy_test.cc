@@ -23,21 +23,35 @@ class SideCopyTest : public ::testing::Test {
   /// 100).
   void load(const RelationPtr& relation, const std::vector<Row>& rows, std::uint64_t lsn,
             const std::string& invisible = "") {
+    load_part(relation, "", rows, {}, lsn, invisible);
+  }
+  /// The same of the rows for which a condition holds; `by_key`: what the source has of the keys that are asked for.
+  /// Gives these keys.
+  std::vector<std::string> load_part(const RelationPtr& relation, const std::string& where,
+                                     const std::vector<Row>& rows, const std::vector<Row>& by_key, std::uint64_t lsn,
+                                     const std::string& invisible = "") {
     side = target.sink().side_copy();
-    const auto make_writer = side->begin(relation);
-    CopiedRows copied;
-    copied.relation = relation;
-    for (const Row& row : rows) copied.tuples += tuple_bytes(row);
-    copied.count = rows.size();
-    auto writer = make_writer();
-    writer->append(copied);
-    writer->finish();
-    writer.reset();
+    const sinks::SidePlace place = side->begin(relation, where);
+    const auto write = [&](const std::vector<Row>& written) {
+      CopiedRows copied;
+      copied.relation = relation;
+      for (const Row& row : written) copied.tuples += tuple_bytes(row);
+      copied.count = written.size();
+      const auto writer = place.make_writer();
+      writer->append(copied);
+      writer->finish();
+    };
+    write(rows);
+    std::vector<std::string> asked;
+    if (place.suspects)
+      for (const std::string& key : place.suspects()) asked.emplace_back(TupleView(key).begin().next().bytes);
+    write(by_key);
     const std::string next = std::to_string(lsn / 100 + 1);
     CopiedTable table{relation, {}, rows.size()};
     table.fence.snapshot = *SnapshotXids::parse((invisible.empty() ? next : invisible) + ":" + next + ":" + invisible);
     table.fence.end = Lsn(lsn);
     side->loaded(table);
+    return asked;
   }
   Position here() const { return {1, Lsn(clock.lsn), 1000}; }
   /// A query's rows as text, sorted.
@@ -196,8 +210,97 @@ TEST_F(SideCopyTest, ATableOfSomebodyElseIsNotTaken) {
     theirs.run("CREATE TABLE public.late(x INTEGER)");
   }
   const RelationPtr late = table("late", {{"id", 20, -1, 1}}, ReplicaIdentity::kDefault, 20000);
-  EXPECT_THROW(target.sink().side_copy()->begin(late), RefusedError);
+  EXPECT_THROW(target.sink().side_copy()->begin(late, ""), RefusedError);
   EXPECT_THAT(target.rows("public.late"), IsEmpty());
+}
+
+TEST_F(SideCopyTest, InPartOnlyRowsThatTheConditionNamesAreWritten) {
+  target.copy({{t, {{"1", "a", "x"}, {"2", "old", "x"}, {"3", "gone", "x"}, {"40", "wrong", "x"}, {"5", "c", "x"}}}});
+  // 2 is another row at the source, 6 is missing here, 3 is gone; 40 is wrong, and nobody asks for it.
+  const auto asked =
+      load_part(t, "id < 10", {{"1", "a", "x"}, {"2", "new", "x"}, {"6", "f", "x"}, {"5", "c", "x"}}, {}, 1000);
+  EXPECT_THAT(asked, ElementsAre("3"));
+  side->merge();
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x", "2|new|x", "40|wrong|x", "5|c|x", "6|f|x"));
+  EXPECT_THAT(hidden(), IsEmpty());
+  EXPECT_THAT(shown("SELECT id, v FROM public.items__history WHERE is_current"),
+              ElementsAre("1|a", "2|new", "40|wrong", "5|c", "6|f"));
+  EXPECT_THAT(shown("SELECT id, v, to_lsn FROM public.items__history WHERE NOT is_current"),
+              ElementsAre("2|old|1000", "3|gone|1000"));
+}
+
+TEST_F(SideCopyTest, InPartARowThatFulfilsTheConditionInTheTargetOnlyIsAskedForByKey) {
+  target.copy({{t, {{"1", "yes", "x"}, {"2", "yes", "y"}, {"3", "no", "z"}}}});
+  const auto asked = load_part(t, "v = 'yes'", {{"1", "yes", "x"}}, {{"2", "no", "Y"}}, 1000);
+  EXPECT_THAT(asked, ElementsAre("2"));
+  side->merge();
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|yes|x", "2|no|Y", "3|no|z"));
+}
+
+TEST_F(SideCopyTest, InPartWhatTheStreamWritesMeanwhileStaysAsItIs) {
+  target.copy({{t, {{"1", "a", "x"}, {"2", "b", "x"}, {"3", "c", "x"}, {"4", "d", "x"}, {"50", "e", "x"}}}});
+  Batch batch(clock);
+  batch.begin().update(t, {"1", "A", kUnchanged}).insert(t, {"7", "new", "x"});  // 1100: after the snapshot
+  batch.begin().update_key(t, {"2", std::nullopt, std::nullopt}, {"60", "b", kUnchanged});
+  batch.begin().remove(t, {"3", std::nullopt, std::nullopt}).insert(t, {"3", "back", "y"});
+  batch.begin().update_key(t, {"50", std::nullopt, std::nullopt}, {"8", "e", kUnchanged});
+  batch.begin().remove(t, {"4", std::nullopt, std::nullopt});
+  target.apply(batch);
+  const auto before = target.rows("public.items");
+  const auto versions = target.rows("public.items__history");
+  // 7 and 8 came after the snapshot: it has no row of them.
+  const auto asked =
+      load_part(t, "id < 10", {{"1", "a", "x"}, {"2", "b", "x"}, {"3", "c", "x"}, {"4", "d", "x"}}, {}, 1000);
+  EXPECT_THAT(asked, ::testing::UnorderedElementsAre("7", "8"));
+  side->replay(batch.done(), here());
+  side->merge();
+  EXPECT_EQ(target.rows("public.items"), before);
+  EXPECT_EQ(target.rows("public.items__history"), versions);
+}
+
+TEST_F(SideCopyTest, InPartAReplayBringsWrongRowsToWhereTheSinkIs) {
+  target.copy({{t, {{"1", "a", "wrong"}, {"2", "b", "wrong"}, {"3", "c", "wrong"}}}});
+  Batch batch(clock);
+  batch.begin().update(t, {"1", "A", kUnchanged});
+  batch.begin().update_key(t, {"2", std::nullopt, std::nullopt}, {"90", "b", kUnchanged});
+  target.apply(batch);
+  load_part(t, "id < 3", {{"1", "a", "right"}, {"2", "b", "right"}}, {}, 1000);
+  side->replay(batch.done(), here());
+  side->merge();
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|A|right", "3|c|wrong", "90|b|right"));
+}
+
+TEST_F(SideCopyTest, InPartATruncateMeanwhileLeavesWhatCameAfterIt) {
+  target.copy({{t, {{"1", "a", "x"}, {"2", "gone", "x"}}}});
+  Batch batch(clock);
+  batch.begin().truncate(t).insert(t, {"2", "after", "x"});
+  target.apply(batch);
+  load_part(t, "id < 10", {{"1", "a", "x"}}, {}, 1000);
+  side->replay(batch.done(), here());
+  side->merge();
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("2|after|x"));
+}
+
+TEST_F(SideCopyTest, InPartTablesWithoutKeyOrHeldOnesAndStrangeConditionsAreRefused) {
+  const RelationPtr bag = table("bag", {{"v"}}, ReplicaIdentity::kFull, 7);
+  target.copy({{t, {}}, {bag, {}}});
+  side = target.sink().side_copy();
+  const auto code_of = [&](const RelationPtr& relation, const std::string& where) -> std::string {
+    try {
+      side->begin(relation, where);
+      return "";
+    } catch (const Error& error) {
+      return error.code();
+    }
+  };
+  EXPECT_EQ(code_of(bag, "true"), "TR644");
+  EXPECT_EQ(code_of(table("late", {{"id", 20, -1, 1}}, ReplicaIdentity::kDefault, 8), "true"), "TR644");
+  EXPECT_EQ(code_of(table("items", {{"id", 20, -1, 1}, {"v"}}), "true"), "TR644");
+  EXPECT_EQ(code_of(t, "nothing = 1"), "TR643");
+  EXPECT_EQ(code_of(t, "v @@ to_tsquery('a')"), "TR643");
+  EXPECT_EQ(code_of(t, "id = 1 -- one"), "");
+  side->drop();
+  EXPECT_THAT(hidden(), IsEmpty());
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ class DuckdbSink::State {
   std::uint64_t incomplete_rows() const;
   std::uint64_t complete(const FencedRows& read);
   sinks::SideCopy* side_copy();
+  sinks::ResumedCopy* resumed_copy();
   std::uint64_t mend(const Relation& relation, const std::vector<sinks::ExpectedRow>& rows);
   void maintain();
   const sinks::Counters& counters() const { return counters_; }
@@ -56,10 +57,11 @@ class DuckdbSink::State {
 
  private:
   class Side;
+  class Resumed;
   using Name = std::pair<std::string, std::string>;
 
   void open_database(std::uint64_t memory);
-  sinks::SinkState what_is_there() const;
+  sinks::SinkState what_is_there();
   void begin();
   void roll_back() noexcept;
   using Versions = std::unordered_map<Table*, std::unique_ptr<BatchVersions>>;
@@ -134,6 +136,7 @@ class DuckdbSink::State {
   SteadyClock::duration checkpoint_took_{};
   LetterBox letters_;
   std::unique_ptr<Side> side_;
+  std::unique_ptr<Resumed> resumed_;
 };
 
 }  // namespace tailrace::duckdb

@@ -14,6 +14,10 @@
 namespace tailrace::duckdb {
 namespace {
 
+constexpr const char* kChunks =
+    "CREATE TABLE tailrace.chunks(schema_name VARCHAR, table_name VARCHAR, first_page UBIGINT, end_page UBIGINT, "
+    "snapshot VARCHAR, fence_lsn UBIGINT)";
+
 constexpr const char* kSchema[] = {
     "CREATE SCHEMA tailrace",
     "CREATE TABLE tailrace.meta(format UBIGINT, pipeline VARCHAR, source_id VARCHAR, created_at TIMESTAMPTZ)",
@@ -30,6 +34,7 @@ constexpr const char* kSchema[] = {
     "commit_lsn UBIGINT, ordinal UBIGINT, seq UBIGINT, since TIMESTAMPTZ, xid UINTEGER)",
     "CREATE TABLE tailrace.baselines(schema_name VARCHAR, table_name VARCHAR, effective_from TIMESTAMPTZ, "
     "from_lsn UBIGINT, versions UBIGINT, kept_until UBIGINT)",
+    kChunks,
 };
 
 // What leads from each form to the next.
@@ -97,6 +102,7 @@ void upgrade_state(Connection& connection, const DuckdbSpec& spec, std::uint64_t
   in_one_transaction(connection, [&] {
     if (from < 2)
       for (const char* sql : kToTwo) connection.run(sql);
+    if (from < 3) connection.run(kChunks);
     TAILRACE_CRASH_POINT("duckdb.state_upgrading");
     connection.run(fmt::format("UPDATE tailrace.meta SET format = {}", kStateFormat));
   });

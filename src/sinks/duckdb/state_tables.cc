@@ -186,6 +186,57 @@ void StateTables::write_table(const Table& table) {
       .run();
 }
 
+std::vector<std::pair<std::string, std::string>> StateTables::tables_with_chunks() {
+  std::vector<std::pair<std::string, std::string>> names;
+  for (const TextRow& row : connection_.rows("SELECT DISTINCT schema_name, table_name FROM tailrace.chunks"))
+    names.emplace_back(row[0].second, row[1].second);
+  return names;
+}
+
+std::optional<sinks::PartialCopy> StateTables::read_chunks(const Table& table) {
+  sinks::PartialCopy partial{table.shape.relation, {}, {}, 0};
+  std::optional<std::string> snapshot;
+  for (const TextRow& row : connection_.rows("SELECT first_page::VARCHAR, end_page::VARCHAR, snapshot, "
+                                             "fence_lsn::VARCHAR FROM tailrace.chunks WHERE " +
+                                             of(table))) {
+    const PageRange range{number(row[0].second), number(row[1].second)};
+    const auto xids = SnapshotXids::parse(row[2].second);
+    if (range.end <= range.first || !xids || snapshot.value_or(row[2].second) != row[2].second) return std::nullopt;
+    snapshot = row[2].second;
+    partial.fence.snapshot = *xids;
+    partial.fence.end = Lsn(number(row[3].second));
+    partial.done.push_back(range);
+  }
+  if (partial.done.empty()) return std::nullopt;
+  partial.rows = number(connection_.rows("SELECT count(*)::VARCHAR FROM " + table.mirror_name())[0][0].second);
+  return partial;
+}
+
+void StateTables::add_chunk(Connection& reader, const std::pair<std::string, std::string>& table,
+                            const PageRange& range, const Fence& fence) {
+  Statement(reader, "INSERT INTO tailrace.chunks VALUES (?, ?, ?, ?, ?, ?)")
+      .bind(std::string_view(table.first))
+      .bind(std::string_view(table.second))
+      .bind(range.first)
+      .bind(range.end)
+      .bind(std::string_view(fence.snapshot.str()))
+      .bind(fence.end.value())
+      .run();
+}
+
+void StateTables::move_chunks(const Table& table, const Fence& fence) {
+  const auto ranges =
+      connection_.rows("SELECT first_page::VARCHAR, end_page::VARCHAR FROM tailrace.chunks WHERE " + of(table));
+  clear_chunks(table);
+  for (const TextRow& row : ranges)
+    add_chunk(connection_, {table.shape.relation->schema, table.shape.relation->name},
+              {number(row[0].second), number(row[1].second)}, fence);
+}
+
+void StateTables::clear_chunks(const Table& table) {
+  connection_.run("DELETE FROM tailrace.chunks WHERE " + of(table));
+}
+
 void StateTables::rename(const Relation& from, const Relation& to) {
   const std::string old_name =
       fmt::format("schema_name = {} AND table_name = {}", literal(from.schema), literal(from.name));
@@ -292,6 +343,7 @@ void StateTables::clear_keys(const Table& table) {
 void StateTables::clear_table(const Table& table) {
   clear_keys(table);
   connection_.run("DELETE FROM tailrace.lanes WHERE " + of(table));
+  clear_chunks(table);
   connection_.run("DELETE FROM tailrace.baselines WHERE " + of(table));
   connection_.run("DELETE FROM tailrace.tables WHERE " + of(table));
 }

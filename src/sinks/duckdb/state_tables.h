@@ -24,6 +24,8 @@ namespace tailrace::duckdb {
 ///   lanes       tables that are held, with the place and the reason
 ///   letters     keys of dead letters
 ///   incomplete  keys whose row is missing a value, each with the change that touched it last
+///   chunks      pages of a table that is being copied whose rows are there, and under which fence; one without pages
+///               says that the copy cannot go on from them
 ///   baselines   copied tables with history: their first versions hold "since at least", and, where history was
 ///               switched off, up to where it was kept
 class StateTables {
@@ -49,6 +51,16 @@ class StateTables {
   void stop_history(const Table& table, std::optional<Lsn> at);
   /// By schema and name.
   std::map<std::pair<std::string, std::string>, Lsn> stopped_histories();
+  /// By schema and name.
+  std::vector<std::pair<std::string, std::string>> tables_with_chunks();
+  /// Nothing where the copy of the table has to be begun again.
+  std::optional<sinks::PartialCopy> read_chunks(const Table& table);
+  /// In the transaction of a copy's reader.
+  static void add_chunk(Connection& reader, const std::pair<std::string, std::string>& table, const PageRange& range,
+                        const Fence& fence);
+  /// The rows of these pages are as of another fence now.
+  void move_chunks(const Table& table, const Fence& fence);
+  void clear_chunks(const Table& table);
   void write_baseline(const Table& table, PgTime since, Lsn from);
   void add_letter(const Table& table, const std::string& key);
   /// In place of what was noted of that key before.

@@ -151,6 +151,8 @@ void Connection::finish_connecting(const std::stop_token& stop, SteadyClock::tim
 
 void Connection::pin_settings(ConnectionKind kind) {
   std::string sql = kSettings;
+  // A condition of the user's is read by our own rules first.
+  sql += " SET standard_conforming_strings = on;";
   if (server_version() >= 140000) sql += " SET idle_session_timeout = 0;";
   if (server_version() >= 170000) sql += " SET transaction_timeout = 0;";
   if (kind == ConnectionKind::kReplication) sql += " SET lock_timeout = 0;";

@@ -6,7 +6,12 @@
 
 namespace tailrace::postgres {
 
-void CopyPace::spend(std::uint64_t rows, const std::stop_token& stop) {
+void CopyPace::spend(std::uint64_t rows, sources::CopyProgress& progress, const std::stop_token& stop) {
+  spend_rows(rows, stop);
+  if (load_) load_->wait(progress, stop);
+}
+
+void CopyPace::spend_rows(std::uint64_t rows, const std::stop_token& stop) {
   if (rows_per_second_ == 0) return;
   const std::chrono::duration<double> cost(static_cast<double>(rows) / static_cast<double>(rows_per_second_));
   const auto now = SteadyClock::now();

@@ -7,6 +7,7 @@
 #include "base/crash_point.h"
 #include "base/error.h"
 #include "sources/postgres/server_error.h"
+#include "sources/postgres/sql_condition.h"
 
 namespace tailrace::postgres {
 namespace {
@@ -58,6 +59,9 @@ std::string CopyReader::chunk_sql(const CopyChunk& chunk) const {
   if (!chunk.whole) also("ctid >= '(" + std::to_string(chunk.first_page) + ",0)'::tid");
   if (!chunk.whole && !chunk.open_end) also("ctid < '(" + std::to_string(chunk.end_page) + ",0)'::tid");
   if (!chunk.table->row_filter.empty()) also("(" + chunk.table->row_filter + ")");
+  if (!chunk.condition.empty()) also("(" + chunk.condition + ")");
+  // A comment at its end ends with the line.
+  if (!chunk.table->where.empty()) also("(\n" + chunk.table->where + "\n)");
   // The catalog rows are read under the snapshot, the functions look at now: rewritten since, rows may be missing;
   // renamed since, the names in this query mean another table or column.
   const std::string names = names_hold(*connection_, relation);
@@ -72,6 +76,7 @@ std::string CopyReader::chunk_sql(const CopyChunk& chunk) const {
 }
 
 bool CopyReader::read(const CopyChunk& chunk, RowReceiver& receiver, CopyProgress& progress, std::stop_token stop) {
+  conditional_ = !chunk.table->where.empty();
   channel_->write(query_message(chunk_sql(chunk)));
   while (true) {
     const ReceiveBuffer::Space space = buffer_.space(kSmallestRead);
@@ -98,6 +103,11 @@ bool CopyReader::take(const BackendMessage& message, RowReceiver& receiver, Copy
       const ServerError error = parse_server_error(message.body);
       if (error.sqlstate == "42P01" || error.sqlstate == "42703" || error.sqlstate == "3F000")
         table_changed(*rows_.relation, "it or a column is gone or renamed");
+      // Another try does not help.
+      if (conditional_ &&
+          (error.sqlstate.starts_with("22") || error.sqlstate.starts_with("42") || error.sqlstate.starts_with("P0") ||
+           error.sqlstate.starts_with("38") || error.sqlstate == "25006"))
+        refuse_condition(rows_.relation->display_name(), "it fails on a row: " + error.shown());
       throw_server_error(error, "copying " + rows_.relation->display_name());
     }
     case 'Z': return true;
@@ -129,7 +139,7 @@ void CopyReader::flush(RowReceiver& receiver, CopyProgress& progress, const std:
   if (rows_.tuples.capacity() > 4 * kBlockBytes) rows_.tuples = std::string();
   const std::uint64_t given = std::exchange(rows_.count, 0);
   used_ = 0;
-  pace_.spend(given, stop);
+  pace_.spend(given, progress, stop);
 }
 
 }  // namespace tailrace::postgres

@@ -24,6 +24,8 @@ struct CopyChunk {
   std::uint64_t end_page = 0;
   bool whole = false;
   bool open_end = false;
+  /// SQL; only rows for which it holds.
+  std::string condition;
 };
 
 /// One connection that reads chunks and turns them into blocks of tuples. Used by one thread at a time. After any
@@ -55,6 +57,8 @@ class CopyReader {
   CopiedRows rows_;
   /// Bytes of rows_.tuples that are tuples; the rest is room.
   std::size_t used_ = 0;
+  /// A condition of the user's is asked of each row.
+  bool conditional_ = false;
 };
 
 }  // namespace tailrace::postgres

@@ -28,28 +28,6 @@ std::string qualified(const Connection& sql, const Relation& relation) {
   return sql.quoted_name(relation.schema) + "." + sql.quoted_name(relation.name);
 }
 
-/// "(a = '1' AND b = 'x') OR (...)" with every literal cast to the column's own type.
-std::string keys_condition(const Connection& sql, const Relation& relation, const std::vector<std::string>& keys) {
-  const std::vector<std::size_t> key_columns = relation.match_key();
-  std::string out;
-  for (const std::string& key : keys) {
-    ByteReader in(key);
-    const TupleView tuple = measure_tuple(in);
-    if (tuple.size() != key_columns.size()) throw DefectError("a key with another number of columns than its table's");
-    TupleView::Cursor fields = tuple.begin();
-    out += out.empty() ? "(" : " OR (";
-    for (std::size_t i = 0; i < key_columns.size(); ++i) {
-      const Column& column = relation.columns[key_columns[i]];
-      const Field field = fields.next();
-      if (field.kind != FieldKind::kText) throw DefectError("a key without a value");
-      if (i > 0) out += " AND ";
-      out += sql.quoted_name(column.name) + " = " + sql.quoted_text(field.bytes) + "::" + column.type.display;
-    }
-    out += ')';
-  }
-  return out;
-}
-
 /// Throws unless the table of that name is still the relation's, with its columns. Gives whether it is partitioned.
 bool verify_table(Connection& sql, const Relation& relation) {
   const Rows rows = sql.query(
@@ -82,6 +60,28 @@ void append_row(const Rows& rows, std::size_t row, std::size_t columns, std::str
 }
 
 }  // namespace
+
+/// "(a = '1' AND b = 'x') OR (...)" with every literal cast to the column's own type.
+std::string keys_condition(const Connection& sql, const Relation& relation, const std::vector<std::string>& keys) {
+  const std::vector<std::size_t> key_columns = relation.match_key();
+  std::string out;
+  for (const std::string& key : keys) {
+    ByteReader in(key);
+    const TupleView tuple = measure_tuple(in);
+    if (tuple.size() != key_columns.size()) throw DefectError("a key with another number of columns than its table's");
+    TupleView::Cursor fields = tuple.begin();
+    out += out.empty() ? "(" : " OR (";
+    for (std::size_t i = 0; i < key_columns.size(); ++i) {
+      const Column& column = relation.columns[key_columns[i]];
+      const Field field = fields.next();
+      if (field.kind != FieldKind::kText) throw DefectError("a key without a value");
+      if (i > 0) out += " AND ";
+      out += sql.quoted_name(column.name) + " = " + sql.quoted_text(field.bytes) + "::" + column.type.display;
+    }
+    out += ')';
+  }
+  return out;
+}
 
 /// A snapshot does not tell them all: those from its xmax on may or may not exist. But each holds a lock on its id from
 /// before it writes anything until after it has become visible, prepared ones too. Other databases' transactions change

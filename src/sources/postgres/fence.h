@@ -38,6 +38,9 @@ struct FencedTable {
 /// (TR121) when the table is no longer as `relation` says; after any throw `sql` is of no more use.
 FencedTable begin_fence_on_table(Connection& sql, const Relation& relation);
 
+/// SQL: whether a row's key is one of `keys` (as for read_keys).
+std::string keys_condition(const Connection& sql, const Relation& relation, const std::vector<std::string>& keys);
+
 /// Reads the rows of `relation` whose key is one of `keys`, tuples of the relation's match_key() columns in that order,
 /// all values present, and that pass the filter (SQL; empty: all do). Throws as begin_fence_on_table() does.
 FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::vector<std::string>& keys,

@@ -13,6 +13,7 @@
 #include "sources/postgres/publication.h"
 #include "sources/postgres/slot_watch.h"
 #include "sources/postgres/snapshot_copy.h"
+#include "sources/postgres/sql_condition.h"
 #include "sources/postgres/standby.h"
 #include "sources/postgres/status_board.h"
 #include "sources/postgres/stream_session.h"
@@ -124,6 +125,10 @@ class PostgresSource::Impl {
   std::unique_ptr<SnapshotCopy> begin_copy(std::stop_token stop, const std::vector<sources::TableName>& only);
   Lsn request_current_end();
   SourceStatus status() const { return board_.look(); }
+  void check_condition(const sources::TableName& table, const std::string& where) const {
+    const auto connection = Connection::open(spec_, ConnectionKind::kSql);
+    postgres::check_condition(*connection, table.first, table.second, where);
+  }
   FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys, std::stop_token stop);
 
  private:
@@ -438,12 +443,7 @@ std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token s
   // Exported again by the holder, so that the connection which made the slot is free to go.
   snapshot_name = holder->query("SELECT pg_export_snapshot()", "exporting the copy's snapshot").at(0, 0);
   exporter.reset();
-  Catalog catalog(*holder);
-  std::vector<TableToCopy> tables;
-  for (const PublishedTable& table : catalog.published_tables(existing_publications(*holder, spec_), spec_.tables)) {
-    if (!only.empty() && std::ranges::find(only, sources::TableName(table.schema, table.name)) == only.end()) continue;
-    tables.push_back({catalog.describe(table), table.estimated_rows, table.pages, table.row_filter, table.kind == 'p'});
-  }
+  std::vector<TableToCopy> tables = tables_to_copy(*holder, spec_, only);
   return std::make_unique<SnapshotCopy>(spec_, std::move(holder), std::move(snapshot_name), *fence, std::move(tables));
 }
 
@@ -478,6 +478,9 @@ PostgresSource::PostgresSource(SourceSpec spec, SourceMemory& memory, Transactio
     : impl_(std::make_unique<Impl>(std::move(spec), memory, log)) {}
 PostgresSource::~PostgresSource() = default;
 
+void PostgresSource::check_condition(const sources::TableName& table, const std::string& where) {
+  impl_->check_condition(table, where);
+}
 void PostgresSource::prepare(std::stop_token stop) { impl_->prepare(std::move(stop)); }
 void PostgresSource::stream(std::stop_token stop) { impl_->stream(std::move(stop)); }
 std::unique_ptr<sources::Copy> PostgresSource::begin_copy(std::stop_token stop,

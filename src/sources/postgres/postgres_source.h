@@ -49,6 +49,7 @@ class PostgresSource final : public sources::Source {
 
   FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
                        std::stop_token stop) override;
+  void check_condition(const sources::TableName& table, const std::string& where) override;
   SourceStatus status() const override;
 
   /// The server's WAL insert position now, after which a transactional message ("tailrace.nudge") is written so that

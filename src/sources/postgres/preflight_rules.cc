@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/table_patterns.h"
 #include "sources/postgres/adoption.h"
+#include "sources/postgres/server_load.h"
 #include "sources/postgres/slot.h"
 #include "sources/postgres/standby.h"
 
@@ -170,6 +171,12 @@ void examine_rights(Examination& now) {
       });
 }
 
+void examine_load(Examination& now) {
+  const bool bounded = now.spec.copy_max_active_sessions > 0 || now.spec.copy_max_replica_lag > 0;
+  if (bounded && !sees_server_load(now.sql))
+    now.add({"TR140", Severity::kError, "server load", kServerLoadHidden, server_load_remedy(now.sql)});
+}
+
 void examine_identities(Examination& now) {
   now.add_for_tables(
       {"TR123", Severity::kWarning, "deferrable key",
@@ -231,6 +238,7 @@ std::vector<Finding> examine(Connection& sql, const SourceSpec& spec, const std:
   examine_selection(now);
   examine_slot(now);
   examine_rights(now);
+  examine_load(now);
   examine_identities(now);
   examine_names(now);
   return std::move(now.findings);

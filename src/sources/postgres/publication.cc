@@ -130,6 +130,12 @@ std::string unpublished_tables(Connection& sql, const std::vector<std::string>& 
   return out;
 }
 
+bool publishes_all_changes(Connection& sql, const std::string& publication) {
+  const Rows rows = sql.query("SELECT pubinsert AND pubupdate AND pubdelete FROM pg_publication WHERE pubname = $1",
+                              {publication}, "reading the publication");
+  return !rows.empty() && rows.flag(0, 0);
+}
+
 std::string describe_publication(const std::vector<PublishedTable>& tables) {
   std::string out;
   for (const PublishedTable& table : tables) {

@@ -42,6 +42,9 @@ std::string publication_sql(const Connection& sql, const SourceSpec& spec, const
 std::string unpublished_tables(Connection& sql, const std::vector<std::string>& publications,
                                const std::vector<Candidate>& tables);
 
+/// Whether a publication lets inserts, updates and deletes through.
+bool publishes_all_changes(Connection& sql, const std::string& publication);
+
 /// The tables of publications and their row filters as text that is to be remembered and compared.
 std::string describe_publication(const std::vector<PublishedTable>& tables);
 /// Tables of `then` that `now` lacks or filters otherwise, as text for people; empty when there are none. Both as

@@ -23,6 +23,11 @@ using sources::CopyProgress;
 using sources::RowReceiver;
 using sources::TableToCopy;
 
+/// The tables that are published and wanted, as the snapshot of the connection's transaction shows them. `only`: when
+/// not empty, just these.
+std::vector<TableToCopy> tables_to_copy(Connection& sql, const SourceSpec& spec,
+                                        const std::vector<sources::TableName>& only);
+
 /// Copies tables under one snapshot of the source. It owns the connection that keeps the snapshot alive; destroying it
 /// lets the snapshot go. Made by PostgresSource::begin_copy; one thread calls it. Takes no lock above ACCESS SHARE.
 class SnapshotCopy final : public sources::Copy {
@@ -45,9 +50,12 @@ class SnapshotCopy final : public sources::Copy {
   /// receiver throws. On a stop request it returns early: ask the token.
   void copy(const TableToCopy& table, const std::function<std::unique_ptr<RowReceiver>()>& make_receiver,
             CopyProgress& progress, std::stop_token stop) override;
+  void copy_keys(const TableToCopy& table, const std::vector<std::string>& keys, RowReceiver& receiver,
+                 CopyProgress& progress, std::stop_token stop) override;
 
  private:
   std::uint64_t pages_now(const TableToCopy& table);
+  CopyReader& reader(std::unique_ptr<CopyReader>& place, const std::stop_token& stop);
 
   SourceSpec spec_;
   CopyPace pace_;

@@ -36,6 +36,10 @@ struct SourceSpec {
   int copy_readers = 2;
   /// For all of them together; 0: no limit.
   int copy_rows_per_second = 0;
+  /// A copy nearly stands still while more sessions of others than that are at work on the server, or a standby or
+  /// subscriber of others is more bytes behind; 0: no limit.
+  int copy_max_active_sessions = 0;
+  std::uint64_t copy_max_replica_lag = 0;
   std::chrono::seconds connect_timeout{10};
   /// A link on which nothing arrives for so long, though answers were asked for, is given up.
   std::chrono::seconds silence_limit{60};

@@ -188,6 +188,89 @@ TEST_F(SnapshotCopyTest, parallel_ranges_give_every_row_once_while_writers_move_
   EXPECT_EQ(ids.size(), 40000u);
 }
 
+/// Notes the pages that are done, too.
+class RangeCollector final : public Collector {
+ public:
+  RangeCollector(Collected& into, std::vector<PageRange>& ranges) : Collector(into), ranges_(ranges) {}
+  void range_done(const PageRange& range) override { ranges_.push_back(range); }
+
+ private:
+  std::vector<PageRange>& ranges_;
+};
+
+TEST_F(SnapshotCopyTest, pages_that_are_done_are_told_and_not_read_again) {
+  if (server_version() < 140000) return;  // read in one piece
+  run("CREATE TABLE public.big (id int PRIMARY KEY, filler text)");
+  run("INSERT INTO public.big SELECT g, repeat('x', 900) FROM generate_series(1, 20000) g");
+  SourceSpec one = spec();
+  one.copy_readers = 1;
+  make_source(one);
+  const auto copy = source->begin_copy({}, {});
+  TableToCopy rest = table(*copy, "big");
+  EXPECT_TRUE(rest.resumable);
+  const auto read = [&](std::vector<PageRange>& ranges) {
+    Collected collected;
+    CopyProgress progress;
+    copy->copy(rest, [&] { return std::make_unique<RangeCollector>(collected, ranges); }, progress, {});
+    return collected.tuples;
+  };
+  std::vector<PageRange> ranges;
+  const std::vector<std::string> all = read(ranges);
+  ASSERT_EQ(all.size(), 20000u);
+  ASSERT_GE(ranges.size(), 2u);
+  EXPECT_EQ(pages_besides(ranges, ranges.back().end), (std::vector<PageRange>{{ranges.back().end, ranges.back().end}}));
+  rest.done = ranges;
+  std::vector<PageRange> none;
+  EXPECT_TRUE(read(none).empty());
+  EXPECT_TRUE(none.empty());
+  // A hole in the middle.
+  rest.done = {{0, 100}, {300, ranges.back().end}};
+  std::vector<PageRange> holes;
+  const std::vector<std::string> some = read(holes);
+  EXPECT_EQ(holes, (std::vector<PageRange>{{100, 300}}));
+  const Rows wanted =
+      run("SELECT count(*), min(id), max(id) FROM public.big WHERE ctid >= '(100,0)' AND ctid < '(300,0)'");
+  ASSERT_EQ(some.size(), wanted.unsigned_number(0, 0));
+  EXPECT_EQ(text_of(some.front(), 0), wanted.at(0, 1));
+  EXPECT_EQ(text_of(some.back(), 0), wanted.at(0, 2));
+}
+
+TEST_F(SnapshotCopyTest, rows_are_read_by_key_under_the_copys_own_snapshot) {
+  run("CREATE TABLE public.t (a text, v text, b numeric, PRIMARY KEY (b, a))");
+  run("INSERT INTO public.t SELECT 'k' || g, 'v' || g, g FROM generate_series(1, 3000) g");
+  make_source(spec());
+  const auto copy = source->begin_copy({}, {});
+  run("UPDATE public.t SET v = 'late'; DELETE FROM public.t WHERE b < 100");
+  std::vector<std::string> keys;
+  for (int n = 1; n <= 2000; n += 2) {
+    TupleWriter writer(keys.emplace_back(), 2);
+    writer.text(std::to_string(n));
+    writer.text("k" + std::to_string(n));
+  }
+  TupleWriter missing(keys.emplace_back(), 2);
+  missing.text("99999");
+  missing.text("'; DROP TABLE public.t; --");
+  Collected collected;
+  Collector collector(collected);
+  CopyProgress progress;
+  copy->copy_keys(table(*copy, "t"), keys, collector, progress, {});
+  EXPECT_EQ(collected.tuples.size(), 1000u);
+  EXPECT_EQ(collected.finished, 1);
+  for (const std::string& tuple : collected.tuples) EXPECT_EQ("v" + text_of(tuple, 2), text_of(tuple, 1));
+}
+
+TEST_F(SnapshotCopyTest, a_copy_is_resumable_only_where_the_log_tells_all_that_changes) {
+  run("CREATE TABLE public.keyed (id int PRIMARY KEY); CREATE TABLE public.bag (n int); ALTER TABLE public.bag REPLICA "
+      "IDENTITY FULL; CREATE TABLE public.bare (n int)");
+  make_source(spec());
+  const auto copy = source->begin_copy({}, {});
+  EXPECT_TRUE(table(*copy, "keyed").resumable);
+  EXPECT_FALSE(table(*copy, "bag").resumable);
+  EXPECT_FALSE(table(*copy, "bare").resumable);
+  run("ALTER PUBLICATION tailrace_copy SET (publish = 'insert, delete')");
+  EXPECT_FALSE(table(*source->begin_copy({}, {}), "keyed").resumable);
+}
+
 TEST_F(SnapshotCopyTest, an_empty_table_and_one_without_columns_are_copied) {
   run("CREATE TABLE public.empty (id int PRIMARY KEY); CREATE TABLE public.bare (); INSERT INTO public.bare DEFAULT "
       "VALUES");
