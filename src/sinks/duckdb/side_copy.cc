@@ -112,7 +112,7 @@ void DuckdbSink::State::Side::replay(const ChangeBatch& batch, const Position& u
 }
 
 void DuckdbSink::State::Side::merge() {
-  state_.watch([this] { write_merge(); });
+  state_.watch([this] { where_.empty() ? write_merge() : merge_part(); });
 }
 
 void DuckdbSink::State::Side::write_replay(const ChangeBatch& batch, const Position& until) {
@@ -234,7 +234,6 @@ void DuckdbSink::State::Side::write_state(const Table& table) {
 }
 
 void DuckdbSink::State::Side::write_merge() {
-  if (!where_.empty()) return merge_part();
   const RelationPtr relation = hidden_->shape.relation;
   const std::string history_table = relation->name + "__history";
   auto table = std::make_unique<Table>(state_.shape_of(relation));
