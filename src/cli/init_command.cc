@@ -76,6 +76,9 @@ source:
     slot: tailrace_{0}
     publication: {{name: tailrace_{0}, create: true}}
     snapshot: {{mode: initial, parallel: 2}}
+    # Tables that are altered are noticed with their next row, or by a look at the catalog every 10 s. At once with an
+    # event trigger, whose SQL `tailrace check` then shows:
+    # ddl_messages: true
 log:
   # Changes are durable here before PostgreSQL may forget them. Kept for replays, within max_size.
   journal: {{path: ./tailrace-data/{0}, keep: 24h, max_size: 20GiB}}

@@ -44,6 +44,7 @@ class CatalogMemory final : public postgres::SourceMemory {
       facts.published = json.value("published", "");
       facts.upgraded_to = json.value("upgraded_to", std::uint64_t{0});
       facts.adopted_until = Lsn(json.value("adopted_until", std::uint64_t{0}));
+      facts.tables = json.value("tables", "");
       return facts;
     } catch (const nlohmann::json::exception& error) {
       throw CorruptionError("TR515", std::string("the catalog's facts of the source cannot be read: ") + error.what(),
@@ -63,7 +64,8 @@ class CatalogMemory final : public postgres::SourceMemory {
                                  {"streaming", facts.streaming},
                                  {"published", facts.published},
                                  {"upgraded_to", facts.upgraded_to},
-                                 {"adopted_until", facts.adopted_until.value()}};
+                                 {"adopted_until", facts.adopted_until.value()},
+                                 {"tables", facts.tables}};
     store_.save_facts(json.dump(),
                       std::to_string(facts.system_identifier) + "/" + std::to_string(facts.database.value()));
   }
@@ -121,6 +123,8 @@ struct PostgresDraft {
   SnapshotDraft snapshot;
   std::chrono::seconds connect_timeout = SourceSpec().connect_timeout;
   std::chrono::seconds silence_limit = SourceSpec().silence_limit;
+  std::chrono::seconds catalog_poll = SourceSpec().catalog_poll;
+  bool ddl_messages = false;
 };
 
 Object<PostgresDraft> postgres_object() {
@@ -160,7 +164,13 @@ Object<PostgresDraft> postgres_object() {
       .object("snapshot", &PostgresDraft::snapshot, snapshot)
       .duration("connect_timeout", &PostgresDraft::connect_timeout, "For one attempt to connect to one host.")
       .duration("silence_limit", &PostgresDraft::silence_limit,
-                "A link on which the server answers nothing for so long is given up and made again.");
+                "A link on which the server answers nothing for so long is given up and made again.")
+      .duration(
+          "catalog_poll", &PostgresDraft::catalog_poll,
+          "How often the catalog is looked at for tables that change without a change of their rows; `0s`: never.")
+      .truth(
+          "ddl_messages", &PostgresDraft::ddl_messages,
+          "DDL is noticed as soon as it commits, by an event trigger in the database; `tailrace check` shows its SQL.");
   return source;
 }
 
@@ -217,6 +227,8 @@ pipeline::SourceKind postgres_kind() {
             spec.copy_max_replica_lag = draft.snapshot.max_replica_lag;
             spec.connect_timeout = draft.connect_timeout;
             spec.silence_limit = draft.silence_limit;
+            spec.catalog_poll = draft.catalog_poll;
+            spec.ddl_messages = draft.ddl_messages;
             return setup_of(spec);
           }};
 }

@@ -78,6 +78,9 @@ void BatchBuilder::message(ByteView message) {
       change.message_content = logical.content;
       return;
     }
+    case pgoutput::MessageType::kDescription:
+      add(ChangeKind::kDescription).relation = known(pgoutput::parse_description(message));
+      return;
     default: return;
   }
 }

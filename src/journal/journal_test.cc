@@ -85,6 +85,7 @@ class JournalTest : public testing::Test {
       if (!text.ends_with(':')) text += ',';
       if (change.kind == ChangeKind::kTruncate) text += "truncate " + change.relation->name;
       if (change.kind == ChangeKind::kMessage) text += change.message_content;
+      if (change.kind == ChangeKind::kDescription) text += "description of " + change.relation->name;
       if (change.kind == ChangeKind::kInsert) text += change.new_row.begin().next().bytes;
     }
     return text + (transaction.last_part ? "" : ")");
@@ -133,6 +134,19 @@ TEST_F(JournalTest, ForgetsATransactionThatWasAbandoned) {
   transaction(100, {"kept"});
   log().sync();
   EXPECT_THAT(read_all(), ElementsAre("100:kept"));
+}
+
+TEST_F(JournalTest, DescriptionsAreUnitsThatTheServerIsNotExpectedToSendAgain) {
+  transaction(100, {"a"});
+  auto described = std::make_shared<Relation>(*table(7));
+  described->name = "renamed";
+  EXPECT_EQ(log().describe(Lsn(150), {described, table(9)}), (Position{1, Lsn(150), 2}));
+  transaction(200, {"b"});
+  log().sync();
+  restart();
+  EXPECT_THAT(read_all(), ElementsAre("100:a", "150:description of renamed,description of t9", "200:b"));
+  EXPECT_FALSE(log().find_commit(Lsn(150)));
+  EXPECT_EQ(log().nth_last_commit(2), Lsn(100));
 }
 
 TEST_F(JournalTest, GoesOnBehindACursor) {

@@ -46,6 +46,7 @@ void for_each_relation(ByteView message, Use use) {
       use(Oid(in.be32()));
       return;
     }
+    case pgoutput::MessageType::kDescription: return use(pgoutput::parse_description(message));
     case pgoutput::MessageType::kTruncate:
       for (const Oid oid : pgoutput::parse_truncate(message).relations) use(oid);
       return;
@@ -217,8 +218,18 @@ Position LocalJournal::commit(const CommitRecord& record) {
   in_transaction_ = false;
   current_oid_ = 0;
   ledger_.open_from.reset();
-  ledger_.history.add(unit.epoch, {record.end_lsn, record.xid, record.commit_time, unit.changes});
+  if (record.xid.valid())
+    ledger_.history.add(unit.epoch, {record.end_lsn, record.xid, record.commit_time, unit.changes});
   return complete(unit);
+}
+
+Position LocalJournal::describe(Lsn end, const std::vector<RelationPtr>& relations) {
+  begin(Xid());
+  for (const RelationPtr& described : relations) {
+    relation(described);
+    append(pgoutput::description_of(described->oid));
+  }
+  return commit({end, end, Xid(), ledger_.state.commit_time, {}});
 }
 
 Position LocalJournal::adopt(Spill& spill, const CommitRecord& record, const RelationResolver& resolver) {

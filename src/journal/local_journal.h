@@ -41,6 +41,7 @@ class LocalJournal final : public Journal {
   Position adopt(Spill& spill, const CommitRecord& record, const RelationResolver& resolver) override;
 
   Position message(Lsn end, ByteView message) override;
+  Position describe(Lsn end, const std::vector<RelationPtr>& relations) override;
   void progress(Lsn end) override;
 
   std::uint64_t unsynced_bytes() const override { return writer_.unsynced_bytes(); }

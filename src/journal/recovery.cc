@@ -70,7 +70,9 @@ class Recovery {
       ledger_.state = state_after(ledger_.state, frame);
       if (frame.type != FrameType::kCommit && frame.type != FrameType::kAdopt) return;
       const auto unit = take_record<UnitRecord>(payload);
-      ledger_.history.add(unit.epoch, {Lsn(unit.commit_end), Xid(unit.xid), PgTime(unit.commit_time), unit.changes});
+      // What the source itself wrote does not come again from the server.
+      if (unit.xid != 0)
+        ledger_.history.add(unit.epoch, {Lsn(unit.commit_end), Xid(unit.xid), PgTime(unit.commit_time), unit.changes});
       if (frame.type != FrameType::kAdopt) return;
       named_.push_back(take_record<AdoptRecord>(payload).file_number);
       result_.next_adopted = std::max(result_.next_adopted, named_.back() + 1);

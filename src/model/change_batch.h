@@ -13,7 +13,9 @@
 
 namespace tailrace {
 
-enum class ChangeKind : std::uint8_t { kInsert, kUpdate, kDelete, kTruncate, kMessage };
+/// kDescription: no change of the source, but a version of a table that the source has read without a change of its
+/// rows. It has a relation and no rows.
+enum class ChangeKind : std::uint8_t { kInsert, kUpdate, kDelete, kTruncate, kMessage, kDescription };
 
 /// As dead letters and `journal cat` write it.
 constexpr const char* name_of(ChangeKind kind) {
@@ -23,6 +25,7 @@ constexpr const char* name_of(ChangeKind kind) {
     case ChangeKind::kDelete: return "delete";
     case ChangeKind::kTruncate: return "truncate";
     case ChangeKind::kMessage: return "message";
+    case ChangeKind::kDescription: return "description";
   }
   return "";
 }

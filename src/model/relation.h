@@ -35,6 +35,9 @@ struct ColumnType {
   std::string base_name;
   /// As format_type(declared, typmod) prints it: for people.
   std::string display;
+  /// Sorted numbers of what decides how stored values print: of an enum each value with its name, of a composite type
+  /// its attributes; those of the types below belong to it. One that is gone: older values print otherwise now.
+  std::vector<std::uint64_t> forms;
 
   bool operator==(const ColumnType&) const = default;
 };
@@ -53,9 +56,29 @@ struct Column {
   /// What rows that are older than the column show in it, as text (pg_attribute.attmissingval); nothing: NULL, or the
   /// table was rewritten since.
   std::optional<std::string> missing;
+  /// The transaction that last wrote the column's row of the catalog (pg_attribute.xmin). 0: not known.
+  std::uint32_t written = 0;
+  /// Its default's row of the catalog (pg_attrdef.oid). Invalid: none.
+  Oid default_value;
 
   bool operator==(const Column&) const = default;
 };
+
+/// A leaf of a partitioned table: a table whose rows are the root's.
+struct Partition {
+  Oid oid;
+  /// Another number whenever it, or a table between it and the root, is attached anew.
+  std::uint64_t attached = 0;
+  /// As Relation::storage.
+  std::uint64_t storage = 0;
+  /// It was made under its root, and so was all between: it had no rows when it came.
+  bool born_empty = false;
+
+  bool operator==(const Partition&) const = default;
+};
+
+/// Whether a table's changes are still in the stream.
+enum class Standing : std::uint8_t { kFollowed, kUnpublished, kDropped };
 
 /// One immutable schema version of a table. Built by the source (or read back from the log), shared by pointer,
 /// never changed; any thread may read it. Columns are in the order in which tuples carry them.
@@ -69,12 +92,21 @@ struct Relation {
   /// pg_class.relnatts: how many columns the table ever had. 0 where the catalog did not know the table any more. What
   /// a target stores is what its version is known to have had, not what a younger catalog says.
   std::int16_t attributes = 0;
-  /// Another number whenever the rows were written anew (pg_class.relfilenode; of a partitioned table a hash over its
-  /// partitions'). 0: not known.
+  /// Another number whenever the rows were written anew (pg_class.relfilenode); 0: not known. A partitioned table has
+  /// always the same, and its partitions have theirs.
   std::uint64_t storage = 0;
+  std::vector<Partition> partitions;
+  /// Another number whenever it is published otherwise: its place in the publications, their operations and filters.
+  /// 0: not known.
+  std::uint64_t membership = 0;
+  Standing standing = Standing::kFollowed;
+  /// Where the server's WAL was when the catalog said all this. What differs in the catalog's part only, and is older,
+  /// says nothing. 0: not known.
+  Lsn as_of;
   std::vector<Column> columns;
 
-  bool operator==(const Relation&) const = default;
+  /// The same version, whenever it was read.
+  bool operator==(const Relation& other) const;
 
   /// "schema.table", unquoted: for people.
   std::string display_name() const { return schema + "." + name; }

@@ -83,20 +83,115 @@ bool leaves_out_attnums(const Relation& before, const Relation& after, const Sch
   return false;
 }
 
+/// Whether the catalog said it before it said what the other version has from it.
+bool older(const Relation& before, const Relation& after) {
+  return before.as_of.valid() && after.as_of.valid() && after.as_of < before.as_of;
+}
+
+/// The catalog knew more columns than the version has ever had, so it was younger than the stream: what it said of the
+/// storage may be true of later rows only.
+bool younger_than_stream(const Relation& relation, std::size_t attributes) {
+  return static_cast<std::size_t>(relation.attributes) != attributes;
+}
+
+bool same_storage(const Relation& before, const Relation& after) {
+  if (before.storage == 0 || before.storage != after.storage) return false;
+  return std::ranges::all_of(before.partitions, [&](const Partition& was) {
+    const auto is = std::ranges::find(after.partitions, was.oid, &Partition::oid);
+    return is == after.partitions.end() || is->storage == was.storage;
+  });
+}
+
+/// Partitions bring and take rows that the stream does not show.
+std::string doubtful_partitions(const Relation& before, const Relation& after) {
+  const auto attachment = [](const Partition& partition) { return std::pair(partition.oid, partition.attached); };
+  const auto in = [&](const Relation& relation, const Partition& wanted) {
+    return std::ranges::find(relation.partitions, attachment(wanted), attachment) != relation.partitions.end();
+  };
+  if (!std::ranges::all_of(before.partitions, [&](const Partition& was) { return in(after, was); }))
+    return "a partition was detached or dropped";
+  const auto known = [&](const Partition& is) { return is.born_empty || in(before, is); };
+  if (!std::ranges::all_of(after.partitions, known)) return "a partition was attached, perhaps with rows";
+  return {};
+}
+
+std::string doubtful_forms(const Relation& before, const Relation& after) {
+  for (const Column& is : after.columns) {
+    const auto was = std::ranges::find(before.columns, is.attnum, &Column::attnum);
+    // Of a type that is gone the catalog knows nothing.
+    if (was == before.columns.end() || is.attnum == 0 || was->type.declared != is.type.declared ||
+        is.type.base_name.empty())
+      continue;
+    if (!std::ranges::includes(is.type.forms, was->type.forms))
+      return "type " + is.type.display + " of column " + quoted(is.name) + " was altered: older values show otherwise";
+  }
+  return {};
+}
+
+/// What the catalog says of the rows that are there, whatever the columns are; empty: nothing to doubt.
+std::string doubtful_rows(const Relation& before, const Relation& after) {
+  if (after.standing == Standing::kDropped) return "the table was dropped at the source";
+  if (after.standing == Standing::kUnpublished) return "the table is not in the publication any more";
+  if (older(before, after) || !before.as_of.valid()) return {};
+  if (before.membership != 0 && after.membership != 0 && before.membership != after.membership)
+    return "it is published otherwise than before: changes may be missing";
+  if (std::string doubt = doubtful_partitions(before, after); !doubt.empty()) return doubt;
+  return doubtful_forms(before, after);
+}
+
+/// A rewrite that alters a column writes the column's row of the catalog anew; TRUNCATE, VACUUM FULL and CLUSTER do
+/// not, but where they leave no missing value behind.
+bool rewritten_alike(const Column& was, const Column& is) {
+  if (was.written == 0 || is.written == 0 || was.written == is.written) return false;
+  const bool only_filled_in =
+      was.missing && !is.missing && was.default_value.valid() && was.default_value == is.default_value;
+  return !only_filled_in;
+}
+
+/// What only the catalog knows of a version, as far as the earlier one knows it better.
+void settle_facts(const Relation& before, Relation& settled, bool older) {
+  if (settled.membership == 0 || older) settled.membership = before.membership;
+  if (!older) return;
+  settled.partitions = before.partitions;
+  settled.storage = before.storage;
+  settled.as_of = before.as_of;
+}
+
+/// A type's nature never changes; a catalog that is younger than the stream may not know it any more.
+void settle_column(const Column& was, Column& is, bool older) {
+  if (!same_type(was, is)) return;
+  const bool unknown = is.type.base_name.empty();
+  if (unknown) is.type = was.type;
+  if (!older && !unknown) return;
+  is.type.forms = was.type.forms;
+  is.written = was.written;
+  is.default_value = was.default_value;
+  is.missing = was.missing;
+}
+
 /// Names and types are the same: a version sent again, or one that differs in what the target does not show.
-SchemaExplanation explain_same_columns(const Relation& before, const RelationPtr& after, SchemaChange change) {
+SchemaExplanation explain_same_columns(const Relation& before, const RelationPtr& after, SchemaChange change,
+                                       bool emptied) {
   const auto unknown = [](const Column& column) { return column.attnum == 0; };
+  const bool older = tailrace::older(before, *after);
   auto settled = std::make_shared<Relation>(*after);
   settled->attributes = before.attributes;
+  settle_facts(before, *settled, older);
   const bool known = std::ranges::none_of(after->columns, unknown);
+  const bool moved = !older && !emptied && !same_storage(before, *after);
   for (std::size_t n = 0; n < after->columns.size(); ++n) {
     Column& column = settled->columns[n];
-    if (known && before.columns[n].attnum != 0 && before.columns[n].attnum != column.attnum)
+    const Column& was = before.columns[n];
+    if (known && was.attnum != 0 && was.attnum != column.attnum)
       return {std::nullopt, nullptr, "column " + quoted(column.name) + " was dropped and added again under its name"};
+    if (known && moved && rewritten_alike(was, column)) return {std::nullopt, nullptr, "the table was rewritten"};
     // A catalog that is younger than the stream may not know a column any more.
-    if (!known) column.attnum = before.columns[n].attnum;
+    if (!known) column.attnum = was.attnum;
+    settle_column(was, column, older);
     change.kept.push_back({n, n});
   }
+  if (!older && (!known || younger_than_stream(*after, static_cast<std::size_t>(before.attributes))))
+    settled->storage = emptied ? 0 : before.storage;
   change.key_changed = key_of(before) != key_of(*settled);
   change.nothing_visible = !change.table_renamed;
   return {std::move(change), std::move(settled), {}};
@@ -121,21 +216,26 @@ void match_columns(const Relation& before, const Relation& after, SchemaChange& 
 
 }  // namespace
 
-SchemaExplanation explain(const Relation& before, const RelationPtr& after) {
+SchemaExplanation explain(const Relation& before, const RelationPtr& after, bool emptied) {
   if (before.oid != after->oid) return {std::nullopt, nullptr, "the table was made anew"};
+  if (std::string doubt = doubtful_rows(before, *after); !doubt.empty())
+    return {std::nullopt, nullptr, std::move(doubt)};
   SchemaChange change;
   change.table_renamed = before.schema != after->schema || before.name != after->name;
-  if (same_names_and_types(before, *after)) return explain_same_columns(before, after, std::move(change));
+  if (same_names_and_types(before, *after)) return explain_same_columns(before, after, std::move(change), emptied);
   if (auto doubt = doubtful_attnums(before, *after)) return {std::nullopt, nullptr, *doubt};
   match_columns(before, *after, change);
   if (auto doubt = doubtful_columns(before, *after, change)) return {std::nullopt, nullptr, *doubt};
   if (leaves_out_attnums(before, *after, change))
     return {std::nullopt, nullptr, "columns were added and dropped between two changes, or are published anew"};
-  if (before.storage == 0 || before.storage != after->storage)
-    return {std::nullopt, nullptr, rewritten(before, *after, change)};
+  if (!emptied && !same_storage(before, *after)) return {std::nullopt, nullptr, rewritten(before, *after, change)};
   change.key_changed = key_of(before) != key_of(*after);
+  const bool older = tailrace::older(before, *after);
   auto settled = std::make_shared<Relation>(*after);
+  settle_facts(before, *settled, older);
+  for (const auto& [from, to] : change.kept) settle_column(before.columns[from], settled->columns[to], older);
   settled->attributes = static_cast<std::int16_t>(before.attributes + change.added.size());
+  if (emptied && younger_than_stream(*after, before.attributes + change.added.size())) settled->storage = 0;
   return {std::move(change), std::move(settled), {}};
 }
 

@@ -46,7 +46,8 @@ struct SchemaExplanation {
 /// What happened to a table between two versions of it, as far as it can be proved from them. The stream shows names
 /// and types only; columns are told apart by their attnums, which come from a catalog that may be younger than the
 /// stream. So whatever fits more than one story is left unexplained: docs/schema-changes.md.
-SchemaExplanation explain(const Relation& before, const RelationPtr& after);
+/// `emptied`: the table has no rows where the later version is seen first (a truncate), so none were written anew.
+SchemaExplanation explain(const Relation& before, const RelationPtr& after, bool emptied = false);
 
 /// One line for people: "added "n" integer; dropped "v"".
 std::string describe(const Relation& before, const SchemaExplanation& explanation);

@@ -48,6 +48,29 @@ struct Version {
     relation->storage = number;
     return *this;
   }
+  /// What the catalog said of the column added last.
+  Version& written(std::uint32_t xid, std::uint32_t default_value = 0) {
+    relation->columns.back().written = xid;
+    relation->columns.back().default_value = Oid(default_value);
+    return *this;
+  }
+  Version& forms(std::vector<std::uint64_t> numbers) {
+    relation->columns.back().type.forms = std::move(numbers);
+    relation->columns.back().type.base_name = "mood";
+    return *this;
+  }
+  Version& membership(std::uint64_t number) {
+    relation->membership = number;
+    return *this;
+  }
+  Version& partition(std::uint32_t oid, std::uint64_t attached, bool born_empty = false, std::uint64_t storage = 1) {
+    relation->partitions.push_back({Oid(oid), attached, storage, born_empty});
+    return *this;
+  }
+  Version& as_of(std::uint64_t place) {
+    relation->as_of = Lsn(place);
+    return *this;
+  }
   Version& named(const char* schema, const char* name) {
     relation->schema = schema;
     relation->name = name;
@@ -203,6 +226,83 @@ TEST(SchemaChange, IsDescribedInOneLine) {
   EXPECT_EQ(describe(*before.relation,
                      explained(before, Version().column("id", 1, kInt8).column("a", 2).column("b", 3, kVarchar, 14))),
             "not explained: the type of column \"id\" changed from type 23 to type 20");
+}
+
+TEST(SchemaChange, ARewriteThatWritesAColumnsCatalogRowAnewIsNotBelieved) {
+  const auto before = Version().column("id", 1).written(50).column("a", 2).written(50);
+  EXPECT_TRUE(explained(before, Version().storage(501).column("id", 1).written(50).column("a", 2).written(50)).change);
+  const auto found = explained(before, Version().storage(501).column("id", 1).written(50).column("a", 2).written(60));
+  EXPECT_EQ(found.doubt, "the table was rewritten");
+}
+
+TEST(SchemaChange, AMissingValueThatARewriteFilledInIsBelievedWhileItsDefaultStays) {
+  const auto before = Version().column("id", 1).written(50).column("a", 2).missing("7").written(50, 900);
+  const auto after = [](std::uint32_t default_value) {
+    return Version().storage(501).column("id", 1).written(50).column("a", 2).written(60, default_value);
+  };
+  EXPECT_TRUE(explained(before, after(900)).change);
+  EXPECT_FALSE(explained(before, after(901)).change);
+}
+
+TEST(SchemaChange, AReadingThatIsYoungerThanTheStreamDoesNotSayWhereTheRowsAre) {
+  const auto found = explained(Version().column("id", 1), Version().column("id", 1).attributes(2).storage(501));
+  ASSERT_TRUE(found.change);
+  EXPECT_EQ(found.after->storage, 500u);
+  Version later;
+  later.column("id", 1).column("token", 2).storage(501);
+  EXPECT_FALSE(explain(*found.after, later.relation).change);
+}
+
+TEST(SchemaChange, AnotherStorageOfATableWithoutRowsSaysNothing) {
+  const auto before = Version().column("id", 1);
+  const auto after = Version().storage(501).column("id", 1).column("a", 2);
+  EXPECT_FALSE(explain(*before.relation, after.relation).change);
+  const auto found = explain(*before.relation, after.relation, true);
+  ASSERT_TRUE(found.change);
+  EXPECT_EQ(found.after->storage, 501u);
+}
+
+TEST(SchemaChange, AFormThatIsGoneLeavesOlderValuesUnknownAndOneMoreDoesNot) {
+  const auto before = Version().as_of(10).column("id", 1).column("m", 2).forms({1, 2});
+  EXPECT_TRUE(explained(before, Version().as_of(20).column("id", 1).column("m", 2).forms({1, 2, 3})).change);
+  EXPECT_FALSE(explained(before, Version().as_of(20).column("id", 1).column("m", 2).forms({1, 3})).change);
+}
+
+TEST(SchemaChange, WhatAnOlderReadingSaysOfTheCatalogIsNotTaken) {
+  const auto before = Version().as_of(20).membership(5).column("id", 1).column("m", 2).forms({1, 3});
+  const auto found =
+      explained(before, Version().as_of(10).membership(4).storage(400).column("id", 1).column("m", 2).forms({1, 2}));
+  ASSERT_TRUE(found.change);
+  EXPECT_EQ(found.after->columns[1].type.forms, (std::vector<std::uint64_t>{1, 3}));
+  EXPECT_EQ(std::tuple(found.after->membership, found.after->storage, found.after->as_of),
+            std::tuple(5u, 500u, Lsn(20)));
+}
+
+TEST(SchemaChange, AnotherMembershipMeansThatChangesMayBeMissing) {
+  const auto before = Version().as_of(10).membership(5).column("id", 1);
+  EXPECT_FALSE(explained(before, Version().as_of(20).membership(6).column("id", 1)).change);
+  const auto unknown = explained(before, Version().as_of(20).column("id", 1));
+  ASSERT_TRUE(unknown.change);
+  EXPECT_EQ(unknown.after->membership, 5u);
+}
+
+TEST(SchemaChange, PartitionsThatComeWithRowsOrGoAreNotExplained) {
+  const auto before = Version().as_of(10).column("id", 1).partition(201, 7).partition(202, 8);
+  const auto doubt = [&](const Version& after) { return explained(before, after).doubt; };
+  EXPECT_EQ(doubt(Version().as_of(20).column("id", 1).partition(201, 7).partition(202, 8).partition(203, 9, true)), "");
+  EXPECT_EQ(doubt(Version().as_of(20).column("id", 1).partition(201, 7).partition(202, 8).partition(203, 9)),
+            "a partition was attached, perhaps with rows");
+  EXPECT_EQ(doubt(Version().as_of(20).column("id", 1).partition(201, 7)), "a partition was detached or dropped");
+  EXPECT_EQ(doubt(Version().as_of(20).column("id", 1).partition(201, 7).partition(202, 99)),
+            "a partition was detached or dropped");
+}
+
+TEST(SchemaChange, ATypeThatTheCatalogDoesNotKnowAnyMoreIsWhatItWas) {
+  auto before = Version().column("id", 1).column("l", 2, 70000).forms({});
+  before.relation->columns[1].type.base = Oid(kInt4);
+  const auto found = explained(before, Version().column("id", 1).column("l", 0, 70000));
+  ASSERT_TRUE(found.change);
+  EXPECT_EQ(found.after->columns[1].type.base, Oid(kInt4));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/time.h"
@@ -78,6 +79,9 @@ class TransactionLog {
 
   /// A non-transactional logical message, a unit of its own; `end` is the end of its record.
   virtual Position message(Lsn end, ByteView message) = 0;
+  /// What these tables are at `end`, below which everything has come: a unit of its own that the server does not know
+  /// of. What it says holds for later append() calls too.
+  virtual Position describe(Lsn end, const std::vector<RelationPtr>& relations) = 0;
   /// The source has nothing for us below `end`, though no transaction ended there.
   virtual void progress(Lsn end) = 0;
 

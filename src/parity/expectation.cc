@@ -95,6 +95,7 @@ void Expectation::apply(const Change& change) {
     return;
   }
   if (!same_columns(*relation_, *change.relation)) return forget_all();
+  if (change.kind == ChangeKind::kDescription) return;
   std::string old_key;
   std::string new_key;
   const bool inserts = change.kind == ChangeKind::kInsert;

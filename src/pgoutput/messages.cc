@@ -95,7 +95,7 @@ RowChange row_change_body(MessageType type, ByteReader& in) {
 MessageType type_of(ByteView message) {
   if (message.empty()) malformed("empty");
   const char byte = message.front();
-  if (ByteView("BCORYIUDTMSEcAbPKrp").find(byte) == ByteView::npos) malformed("unknown type");
+  if (ByteView("BCORYIUDTMSEcAbPKrpd").find(byte) == ByteView::npos) malformed("unknown type");
   return static_cast<MessageType>(byte);
 }
 
@@ -258,10 +258,21 @@ std::uint64_t ordinals_of(ByteView message) {
     case MessageType::kInsert:
     case MessageType::kUpdate:
     case MessageType::kDelete:
-    case MessageType::kMessage: return 1;
+    case MessageType::kMessage:
+    case MessageType::kDescription: return 1;
     case MessageType::kTruncate: return parse_truncate(message).relations.size();
     default: return 0;
   }
+}
+
+std::string description_of(Oid relation) {
+  std::string message(1, static_cast<char>(MessageType::kDescription));
+  for (int shift = 24; shift >= 0; shift -= 8) message += static_cast<char>(relation.value() >> shift & 0xff);
+  return message;
+}
+
+Oid parse_description(ByteView message) {
+  return parsed(message, MessageType::kDescription, "Description", [](ByteReader& in) { return Oid(in.be32()); });
 }
 
 SubMessage take_sub_xid(std::span<char> message) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -37,6 +38,8 @@ enum class MessageType : char {
   kCommitPrepared = 'K',
   kRollbackPrepared = 'r',
   kStreamPrepare = 'p',
+  /// The log's own, never sent by a server: the relation it names is described anew.
+  kDescription = 'd',
 };
 
 // Each parser gives its message's fields; what they mean the documentation tells.
@@ -153,7 +156,11 @@ RollbackPrepared parse_rollback_prepared(ByteView message);
 RowChange parse_row_change(ByteView message);
 Truncate parse_truncate(ByteView message);
 
-/// How many ordinals the change message takes: 1 for I, U, D, M, the number of relations for T.
+/// A message of the log's own, and what it names.
+std::string description_of(Oid relation);
+Oid parse_description(ByteView message);
+
+/// How many ordinals the change message takes: 1 for I, U, D, M, d, the number of relations for T.
 std::uint64_t ordinals_of(ByteView message);
 
 /// What take_sub_xid() makes of a message.

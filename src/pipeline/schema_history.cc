@@ -1,6 +1,8 @@
 #include "pipeline/schema_history.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "model/schema_change.h"
 
@@ -28,9 +30,18 @@ void SchemaHistory::see(const ChangeBatch& batch) {
 void SchemaHistory::see(const RelationPtr& relation, const Position& at, PgTime time) {
   last_[relation->oid] = relation;
   const std::optional<SchemaVersion> before = catalog_.schema_version(relation->oid, at);
-  if (!before) return catalog_.store_schema_version({at, time, "first seen", relation});
+  if (!before) {
+    if (relation->standing == Standing::kFollowed) catalog_.store_schema_version({at, time, "first seen", relation});
+    return;
+  }
   const SchemaExplanation found = explain(*before->relation, relation);
   if (found.change && found.change->nothing_visible && !found.change->key_changed) return;
+  if (relation->standing != Standing::kFollowed) {
+    // What nobody can look at any more was last as it is known here.
+    auto last = std::make_shared<Relation>(*before->relation);
+    last->standing = relation->standing;
+    return catalog_.store_schema_version({at, time, found.doubt, std::move(last)});
+  }
   catalog_.store_schema_version({at, time, describe(*before->relation, found), found.change ? found.after : relation});
 }
 

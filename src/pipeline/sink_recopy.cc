@@ -19,6 +19,11 @@ using Json = nlohmann::json;
 constexpr milliseconds kLook{50};
 /// What fails now and then mends itself.
 constexpr int kToldFrom = 3;
+/// A table that was copied so often without being asked for keeps nobody waiting any more.
+constexpr int kOftenFrom = 4;
+/// The pause between two such copies of a table grows up to the first one times two to this power.
+constexpr int kDoublings = 12;
+constexpr std::chrono::minutes kForgotten{10};
 
 std::string shown(const CopyRequest& request) {
   return request.table.first + "." + request.table.second + (request.where.empty() ? "" : " (in part)");
@@ -55,7 +60,34 @@ void SinkRunner::forget_request(const CopyRequest& request) {
 
 bool SinkRunner::recopying() const {
   const std::lock_guard lock(mutex_);
-  return !recopy_problem_ && (recopy_from_ || !copy_requests_.empty() || !uncopied_.empty());
+  const auto first_times = [this](const sources::TableName& table) {
+    const auto before = own_copies_.find(table);
+    return before == own_copies_.end() || before->second.times < kOftenFrom;
+  };
+  return !recopy_problem_ && (recopy_from_ || !copy_requests_.empty() || std::ranges::any_of(uncopied_, first_times));
+}
+
+std::optional<CopyRequest> SinkRunner::next_recopy() {
+  const auto now = SteadyClock::now();
+  if (now < next_recopy_) return std::nullopt;
+  if (!copy_requests_.empty()) return copy_requests_.front();
+  // A table that is held again and again does not keep the others waiting, nor the source busy.
+  const auto due = [&](const sources::TableName& table) {
+    const auto before = own_copies_.find(table);
+    return before == own_copies_.end() || before->second.next <= now;
+  };
+  const auto found = std::ranges::find_if(uncopied_, due);
+  if (found == uncopied_.end()) return std::nullopt;
+  return CopyRequest{*found};
+}
+
+void SinkRunner::note_own_copy(const sources::TableName& table, SteadyClock::duration took) {
+  const auto now = SteadyClock::now();
+  OwnCopies& before = own_copies_[table];
+  if (now > before.next + kForgotten) before.times = 0;
+  ++before.times;
+  const auto pause = settings_.first_completion * (1U << std::min(before.times - 1, kDoublings));
+  before.next = now + std::max<SteadyClock::duration>(pause, took * before.times);
 }
 
 void SinkRunner::recopy_tables(std::stop_token stop) {
@@ -87,13 +119,13 @@ void SinkRunner::recopy_tables(std::stop_token stop) {
 }
 
 void SinkRunner::begin_recopy() {
-  CopyRequest request;
+  std::optional<CopyRequest> next;
   {
     const std::lock_guard lock(mutex_);
-    if (copy_requests_.empty() && uncopied_.empty()) return;
-    if (SteadyClock::now() < next_recopy_) return;
-    request = copy_requests_.empty() ? CopyRequest{uncopied_.front()} : copy_requests_.front();
+    next = next_recopy();
   }
+  if (!next) return;
+  const CopyRequest request = *next;
   if (sink_->side_copy() == nullptr) {
     const BadConfigError error("TR641", fmt::format("{} cannot copy single tables", setup_.name),
                                "for a new copy of all move the target away and start again");
@@ -107,6 +139,7 @@ void SinkRunner::begin_recopy() {
   }
   log::info("copy.again", "{}: {} is copied beside the stream from {} on", setup_.name, shown(request),
             from.position.str());
+  recopy_began_ = SteadyClock::now();
   recopy_.begin(request, from);
 }
 
@@ -135,6 +168,8 @@ void SinkRunner::refuse_recopy(sinks::SideCopy& side, const CopyRequest& request
   side.drop();
   recopy_failed(error, true);
   forget_request(request);
+  const std::lock_guard lock(mutex_);
+  note_own_copy(request.table, SteadyClock::now() - recopy_began_);
 }
 
 bool SinkRunner::replay_recopy(sinks::SideCopy& side, std::stop_token stop) {
@@ -176,6 +211,7 @@ void SinkRunner::merge_recopy(sinks::SideCopy& side, std::stop_token stop) {
   {
     const std::lock_guard lock(mutex_);
     recopy_problem_.reset();
+    note_own_copy(request.table, SteadyClock::now() - recopy_began_);
     look_at_sink();
   }
   host_.sink_moved();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -163,6 +164,10 @@ class SinkRunner {
   /// The next step of copying a table beside the stream (sink_recopy.cc).
   void recopy_tables(std::stop_token stop);
   void begin_recopy();
+  /// What is to be copied now: what was asked for, else what the sink wants. REQUIRES: mutex_ is held.
+  std::optional<CopyRequest> next_recopy();
+  /// The table was copied, or could not be; the next time that the sink wants it, it waits. REQUIRES: mutex_ is held.
+  void note_own_copy(const sources::TableName& table, SteadyClock::duration took);
   void make_place(sinks::SideCopy& side);
   void merge_recopy(sinks::SideCopy& side, std::stop_token stop);
   /// False when it was broken off.
@@ -217,6 +222,7 @@ class SinkRunner {
   sources::CopyProgress* recopy_progress_ = nullptr;
   std::chrono::milliseconds recopy_pause_;
   int recopy_failures_ = 0;
+  SteadyClock::time_point recopy_began_;
   SteadyClock::time_point next_completion_;
   std::chrono::milliseconds completion_pause_;
   SteadyClock::time_point last_flow_;
@@ -251,6 +257,12 @@ class SinkRunner {
   std::vector<CopyRequest> copy_requests_;
   /// Wanted by the sink itself.
   std::vector<sources::TableName> uncopied_;
+  /// How often a table was copied lately, and not before when it is again because the sink wants it.
+  struct OwnCopies {
+    int times = 0;
+    SteadyClock::time_point next;
+  };
+  std::map<sources::TableName, OwnCopies> own_copies_;
   SteadyClock::time_point next_recopy_;
   /// The log is kept from here on for the copy under way.
   std::optional<Position> recopy_from_;

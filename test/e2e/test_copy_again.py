@@ -45,21 +45,35 @@ def assert_same(shop: Shop, table: str, columns: str) -> None:
 
 
 @pytest.mark.smoke
-def test_a_held_table_is_followed_again_after_a_new_copy(mirror: Shop):
+def test_a_table_that_nobody_can_explain_is_copied_again_by_itself(mirror: Shop):
     mirror.start("--history", "--log-level", "info")
     mirror.wait()
     mirror.cluster.execute("ALTER TABLE customers ALTER COLUMN joined TYPE text USING 'since ' || joined",
                            "INSERT INTO customers (name) VALUES ('new')", database=mirror.database)
-    mirror.wait()
-    assert problems(mirror) == ["TR610"]
-    snapshot(mirror, "public.customers")
-    wait_until(lambda: not problems(mirror), mirror, "the table stays held")
+    wait_until(lambda: copied_again(mirror) == 1, mirror, "the table is not copied")
     mirror.cluster.execute("UPDATE customers SET joined = 'today' WHERE id % 2 = 0", "DELETE FROM orders WHERE id % 3 = 0",
                            database=mirror.database)
     mirror.wait()
+    assert problems(mirror) == []
     mirror.stop()
     assert_same(mirror, "customers", "id, name, joined")
     assert_same(mirror, "orders", "id, total::text")
+
+
+@pytest.mark.smoke
+def test_a_held_table_is_followed_again_after_a_copy_that_was_asked_for(mirror: Shop):
+    mirror.start("--history", "--log-level", "info")
+    mirror.wait()
+    mirror.cluster.execute("ALTER TABLE customers DROP COLUMN joined", "INSERT INTO customers (name) VALUES ('new')",
+                           database=mirror.database)
+    mirror.wait()
+    assert problems(mirror) == ["TR609"]
+    snapshot(mirror, "public.customers")
+    wait_until(lambda: not problems(mirror), mirror, "the table stays held")
+    mirror.cluster.execute("UPDATE customers SET name = 'x' WHERE id % 2 = 0", database=mirror.database)
+    mirror.wait()
+    mirror.stop()
+    assert_same(mirror, "customers", "id, name")
 
 
 def test_a_new_table_of_the_publication_is_copied_by_itself(mirror: Shop):
@@ -134,7 +148,7 @@ def test_a_table_that_cannot_be_copied_is_named(mirror: Shop):
 def test_a_copy_that_is_killed_anywhere_is_made_again(mirror: Shop, point: str):
     mirror.start("--history", "--log-level", "info")
     mirror.wait()
-    mirror.cluster.execute("DROP VIEW paid", "ALTER TABLE orders ALTER COLUMN note TYPE text", "ALTER TABLE orders ADD COLUMN more int DEFAULT 7",
+    mirror.cluster.execute("DROP VIEW paid", "ALTER TABLE orders DROP COLUMN note", "ALTER TABLE orders ADD COLUMN more int DEFAULT 7",
                            "UPDATE orders SET state = 'paid' WHERE id % 3 = 0", database=mirror.database)
     mirror.wait()
     mirror.stop()
@@ -151,6 +165,6 @@ def test_a_copy_that_is_killed_anywhere_is_made_again(mirror: Shop, point: str):
     mirror.wait()
     assert problems(mirror) == []
     mirror.stop()
-    assert_same(mirror, "orders", "id, total::text, state::text, note, more")
+    assert_same(mirror, "orders", "id, total::text, state::text, more")
     mirror.assert_equal()
     assert rows(mirror.target, "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE 'copy_of_%'") == [(0,)]

@@ -1,4 +1,4 @@
-"""Tables that are altered at random beside their changes: every one that is not held must be its source's equal."""
+"""Tables that are altered at random beside their changes: each must become its source's equal, by the stream or by a copy."""
 
 import json
 import os
@@ -8,21 +8,38 @@ import pytest
 
 from e2e.duckdb_file import rows
 from e2e.shop import Shop
-from e2e.test_schema_changes import execute, run
+from e2e.changing import copied_again, execute, settle
+from e2e.test_schema_changes import run
 
 TYPES = {"int": ("7", "-1"), "text": ("'it''s'", "''"), "varchar(4)": ("'ab'",), "numeric(6,2)": ("1.50",), "boolean": ("true",),
          "timestamptz": ("'2024-02-29 12:00:00+00'",), "bytea": ("'\\x00ff'",), "text[]": ("'{\"a b\",NULL}'",), "jsonb": ("'{\"a\": 1}'",),
          "date": ("'infinity'",), "double precision": ("'-0.1'",)}
 WIDER = {"varchar(4)": "varchar(40)", "numeric(6,2)": "numeric(12,2)", "varchar(40)": "text"}
+REWRITES = {"int": "{0} * 2", "text": "{0} || '.'", "date": "{0} + 1"}
 TABLES = int(os.environ.get("SCHEMA_TABLES", "6"))
+
+
+class Mood:
+    """An enum of some tables' columns, whose values are renamed."""
+
+    def __init__(self, draw: random.Random):
+        self.draw, self.values, self.serial = draw, ["sad", "ok", "glad"], 0
+
+    def rename(self) -> str:
+        self.serial += 1
+        at = self.draw.randrange(len(self.values))
+        old, self.values[at] = self.values[at], f"mood{self.serial}"
+        return f"ALTER TYPE mood RENAME VALUE '{old}' TO '{self.values[at]}'"
 
 
 class Table:
     """What one table looks like now, and statements that suit it."""
 
-    def __init__(self, draw: random.Random, number: int):
-        self.draw, self.name, self.serial = draw, f"t{number}", 0
+    def __init__(self, draw: random.Random, number: int, mood: Mood):
+        self.draw, self.name, self.serial, self.mood = draw, f"t{number}", 0, mood
         self.columns = {"a": "int", "b": "text", "c": "varchar(4)", "d": "numeric(6,2)"}
+        if number % 3 == 0:
+            self.columns["m"] = "mood"
 
     def copy_of(self) -> tuple:
         return self.name, dict(self.columns)
@@ -32,6 +49,8 @@ class Table:
         return f"{prefix}{self.serial}"
 
     def value(self, kind: str) -> str:
+        if kind == "mood":
+            return f"'{self.draw.choice(self.mood.values)}'"
         return self.draw.choice((*TYPES.get(kind, ("'wide'",) if kind.startswith("varchar") else ("123.25",)), "NULL"))
 
     def change(self) -> str:
@@ -47,15 +66,20 @@ class Table:
             return f"UPDATE {self.name} SET {sets} WHERE id % {self.draw.randint(2, 5)} = 0"
         if kind < 0.87:
             return f"UPDATE {self.name} SET id = (SELECT max(id) + 1 FROM {self.name}) WHERE id = (SELECT min(id) FROM {self.name})"
-        if kind < 0.97:
+        if kind < 0.95:
             return f"DELETE FROM {self.name} WHERE id % 7 = {self.draw.randint(0, 6)}"
-        return f"TRUNCATE {self.name}"
+        return f"TRUNCATE {self.name}" + self.draw.choice(["", " CASCADE", " RESTART IDENTITY"])
 
     def alteration(self) -> str:
         kind = self.draw.random()
         names = list(self.columns)
-        if kind < 0.4 or not names:
+        if kind < 0.37 or not names:
             return self.addition()
+        rewritten = [name for name in names if self.columns[name] in REWRITES]
+        if kind < 0.4 and rewritten:
+            name = self.draw.choice(rewritten)
+            using = REWRITES[self.columns[name]].format(name)
+            return f"ALTER TABLE {self.name} ALTER COLUMN {name} TYPE {self.columns[name]} USING {using}"
         if kind < 0.55 and len(names) > 1:
             name = self.draw.choice(names)
             del self.columns[name]
@@ -73,6 +97,10 @@ class Table:
         return f"ALTER TABLE {old} RENAME TO {self.name}"
 
     def addition(self) -> str:
+        if self.draw.random() < 0.08:
+            name = self.fresh("v")
+            self.columns[name] = "int"
+            return f"ALTER TABLE {self.name} ADD COLUMN {name} int DEFAULT (random() * 1000)::int"
         name, kind = self.fresh("n"), self.draw.choice(list(TYPES))
         self.columns[name] = kind
         default = f" DEFAULT {self.draw.choice(TYPES[kind])}" if self.draw.random() < 0.6 else ""
@@ -82,9 +110,11 @@ class Table:
         return self.alteration() if self.draw.random() < 0.3 else self.change()
 
 
-def transaction(draw: random.Random, tables: list[Table]) -> str:
+def transaction(draw: random.Random, tables: list[Table], mood: Mood) -> str:
     """One transaction, perhaps with a part that is taken back."""
     parts = [draw.choice(tables).statement() for _ in range(draw.randint(1, 4))]
+    if draw.random() < 0.04:
+        parts.append(mood.rename())
     if draw.random() < 0.15:
         before = [table.copy_of() for table in tables]
         undone = [draw.choice(tables).statement() for _ in range(2)]
@@ -99,33 +129,34 @@ SEEDS = range(FIRST, FIRST + int(os.environ.get("SCHEMA_SEEDS", "3")))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_tables_altered_at_random_are_followed_or_held(mirror: Shop, seed: int):
+def test_tables_altered_at_random_become_what_their_source_is(mirror: Shop, seed: int):
     draw = random.Random(seed)
-    tables = [Table(draw, number) for number in range(TABLES)]
+    mood = Mood(draw)
+    tables = [Table(draw, number, mood) for number in range(TABLES)]
+    execute(mirror, "CREATE TYPE mood AS ENUM ('sad', 'ok', 'glad')")
     for table in tables:
-        execute(mirror, f"CREATE TABLE {table.name} (id int PRIMARY KEY, a int, b text, c varchar(4), d numeric(6,2))",
+        more = ", m mood DEFAULT 'ok'" if "m" in table.columns else ""
+        execute(mirror, f"CREATE TABLE {table.name} (id int PRIMARY KEY, a int, b text, c varchar(4), d numeric(6,2){more})",
                 f"INSERT INTO {table.name} SELECT g, g, repeat(md5(g::text), g % 3), 'x', g / 3.0 FROM generate_series(1, 20) g")
     run(mirror, more=', history: ["*.*"]')
     for _ in range(40):
-        execute(mirror, transaction(draw, tables))
+        execute(mirror, transaction(draw, tables, mood))
+        if draw.random() < 0.05:
+            execute(mirror, f"{draw.choice(['VACUUM FULL', 'VACUUM', 'ANALYZE'])} {draw.choice(tables).name}")
         if draw.random() < 0.08:
             mirror.process.kill()
             run(mirror, more=', history: ["*.*"]')
         elif draw.random() < 0.3:
             mirror.wait()
     for table in tables:
-        execute(mirror, f"INSERT INTO {table.name} (id) VALUES (1000000)")
-    mirror.wait()
-    problems = mirror.tailrace.status()["problems"]
+        # After ANALYZE the server sends the table's description again, and with it the names of its moods are looked at.
+        execute(mirror, f"ANALYZE {table.name}", f"INSERT INTO {table.name} (id) VALUES (1000000)")
+    settle(mirror)
+    err = mirror.process.err()
+    print(f"{copied_again(mirror)} copies in the last run:", *[line for line in err.splitlines() if "held" in line], sep="\n")
     mirror.stop()
-    assert {problem["code"] for problem in problems} <= {"TR610"}, problems
-    held = {oid for (oid,) in rows(mirror.target, "SELECT oid FROM tailrace.tables JOIN tailrace.lanes USING (schema_name, table_name)")}
-    print(f"{len(held)} of {TABLES} tables are held:", *[problem["what"] for problem in problems], sep="\n")
-    assert len(held) < TABLES, problems
     for table in tables:
-        (oid,), = mirror.cluster.query(f"SELECT '{table.name}'::regclass::oid::bigint", database=mirror.database)
-        if oid not in held:
-            compare(mirror, table)
+        compare(mirror, table)
 
 
 def compare(mirror: Shop, table: Table) -> None:

@@ -34,13 +34,19 @@ BatchVersions::BatchVersions(Table& table, const DuckdbSpec& spec)
     : table_(table), spec_(spec), first_(table.shape.relation) {}
 
 void BatchVersions::add(const Change& change, const Position& at, bool inside) {
-  if (change.relation == seen_ || refused_ != nullptr) return;
+  if (refused_ != nullptr) return;
+  const bool truncates = change.kind == ChangeKind::kTruncate;
+  const bool empty = truncates || table_.empty;
+  table_.empty = truncates || (table_.empty && change.kind == ChangeKind::kDescription);
+  if (change.relation == seen_) return;
   if (*change.relation != last()) {
-    SchemaExplanation found = explain(last(), std::make_shared<Relation>(*change.relation));
+    SchemaExplanation found = explain(last(), std::make_shared<Relation>(*change.relation), empty);
     if (!found.change) return refuse(change, at, std::move(found.doubt));
+    if (asks_for_decision(*found.change)) return refuse_dropped(change, at, *found.change);
     const std::string obstacle = this->obstacle(*found.change, *found.after, inside);
     if (!obstacle.empty()) return refuse(change, at, obstacle);
-    steps_.push_back({std::move(*found.change), std::move(found.after), at});
+    const bool another = !found.change->nothing_visible || found.change->key_changed || *found.after != last();
+    if (another) steps_.push_back({std::move(*found.change), std::move(found.after), at});
   }
   seen_ = change.relation;
   versions_[change.relation] = {steps_.size(), row_key(last(), table_.whole_rows), nullptr};
@@ -48,15 +54,22 @@ void BatchVersions::add(const Change& change, const Position& at, bool inside) {
 
 void BatchVersions::refuse(const Change& change, const Position& at, std::string reason) {
   refused_ = change.relation;
-  hold_ = {"TR610", std::move(reason), at};
+  const bool gone = change.relation->standing != Standing::kFollowed;
+  hold_ = {gone ? kGone : "TR610", std::move(reason), at};
+}
+
+bool BatchVersions::asks_for_decision(const SchemaChange& change) const {
+  return !change.dropped.empty() && spec_.dropped_columns == DroppedColumns::kHold;
+}
+
+void BatchVersions::refuse_dropped(const Change& change, const Position& at, const SchemaChange& found) {
+  refused_ = change.relation;
+  hold_ = {"TR609", fmt::format("column \"{}\" was dropped", last().columns[found.dropped.front()].name), at};
 }
 
 std::string BatchVersions::obstacle(const SchemaChange& change, const Relation& after, bool inside) const {
   if (change.key_changed && (!table_.lettered.empty() || !table_.incomplete.empty())) return kOtherKey;
   if (change.nothing_visible) return {};
-  const Relation& before = last();
-  if (!change.dropped.empty() && spec_.dropped_columns == DroppedColumns::kHold)
-    return fmt::format("column \"{}\" was dropped", before.columns[change.dropped.front()].name);
   if (change.kept.empty()) return "no column stayed";
   if (inside) return "its columns changed inside a transaction that is too large to be held";
   if (names_clash(after, table_.shape.history))

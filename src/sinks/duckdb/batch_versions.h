@@ -67,6 +67,9 @@ class BatchVersions {
   };
   std::string obstacle(const SchemaChange& change, const Relation& after, bool inside) const;
   void refuse(const Change& change, const Position& at, std::string reason);
+  /// Whether the pipeline says that a person decides about it (dropped_columns: hold).
+  bool asks_for_decision(const SchemaChange& change) const;
+  void refuse_dropped(const Change& change, const Position& at, const SchemaChange& found);
   RowTranslation translation_from(std::size_t steps) const;
 
   Table& table_;

@@ -182,6 +182,9 @@ void DuckdbSink::State::roll_back() noexcept {
 Table* DuckdbSink::State::table_for(const Relation& relation, const Position& at) {
   const auto known = by_oid_.find(relation.oid);
   Table* table = known != by_oid_.end() ? known->second : nullptr;
+  const bool gone = relation.standing != Standing::kFollowed;
+  // Its name may be another table's by now.
+  if (gone && (table == nullptr || table->shape.relation->oid != relation.oid)) return nullptr;
   if (table == nullptr) {
     const auto named = tables_.find({relation.schema, relation.name});
     if (named != tables_.end()) table = named->second.get();
@@ -192,6 +195,7 @@ Table* DuckdbSink::State::table_for(const Relation& relation, const Position& at
   }
   if (table != nullptr) {
     by_oid_[relation.oid] = table;
+    if (table->hold && gone != (table->hold->code == kGone)) hold_by_standing(*table, relation, at);
     return table;
   }
   return &hold_uncopied(relation, at);
@@ -200,6 +204,15 @@ Table* DuckdbSink::State::table_for(const Relation& relation, const Position& at
 void DuckdbSink::State::hold_left_out(Table& table, const Position& at) {
   table.hold = std::make_unique<Hold>(
       Hold{"TR618", "the pipeline's tables leave it out, so it stands still since " + at.commit_end.str(), at});
+  tables_on_disk_->write_hold(table, PgTime::now());
+}
+
+void DuckdbSink::State::hold_by_standing(Table& table, const Relation& relation, const Position& at) {
+  const bool gone = relation.standing != Standing::kFollowed;
+  if (!gone && !table.hold->mended_by_copy() && table.hold->code != kGone) return;
+  table.hold = std::make_unique<Hold>(
+      gone ? Hold{kGone, explain(*table.shape.relation, std::make_shared<Relation>(relation)).doubt, at}
+           : Hold{"TR610", "it was not followed for a while", at});
   tables_on_disk_->write_hold(table, PgTime::now());
 }
 
@@ -258,6 +271,7 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch, bool inside) {
       last = place->second;
     }
     if (last == nullptr) {
+      if (change.kind == ChangeKind::kDescription) continue;
       ++counters_.received;
       ++counters_.filtered;
     } else if (!last->add(change)) {
@@ -317,10 +331,10 @@ void DuckdbSink::State::give_up(const SuspectTable& suspect) {
   connection_->run("BEGIN");
   tables_on_disk_->write_hold(table, PgTime::now());
   connection_->run("COMMIT");
+  log::warn("duckdb.held", "table {} is held: {}", relation.display_name(), reason);
   throw RetryError("TR612",
                    fmt::format("table {} is not what it must be ({}); it is held", relation.display_name(), reason),
-                   fmt::format("the other tables go on; copy this one again: tailrace snapshot {} {}", spec_.pipeline,
-                               relation.display_name()));
+                   "none: the other tables go on, and this one is copied again beside the stream");
 }
 
 Cursor DuckdbSink::State::flush() {
@@ -400,7 +414,9 @@ std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {
     const std::string shown = table->shape.relation->display_name();
     if (table->hold)
       problems.push_back({table->hold->code, shown, fmt::format("table {} is held: {}", shown, table->hold->reason),
-                          table->hold->code == "TR614" ? "none: it is copied beside the stream" : copy_again(shown)});
+                          table->hold->mended_by_copy() ? "none: it is copied beside the stream"
+                          : table->hold->code == kGone  ? "none: it is copied again if it comes back"
+                                                        : copy_again(shown)});
     if (!table->incomplete.empty())
       problems.push_back(
           {"TR613", shown,

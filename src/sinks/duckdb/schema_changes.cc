@@ -12,8 +12,12 @@ namespace tailrace::duckdb {
 DuckdbSink::State::BatchTables DuckdbSink::State::tables_of(const ChangeBatch& batch, bool inside) {
   BatchTables tables;
   const Relation* settled = nullptr;
+  // A row behind a truncate says that the table is empty no more.
+  bool truncated = false;
   for (const Change& change : batch.changes) {
-    if (change.kind == ChangeKind::kMessage || change.relation == settled) continue;
+    const bool truncates = change.kind == ChangeKind::kTruncate;
+    if (change.kind == ChangeKind::kMessage || (change.relation == settled && !truncates && !truncated)) continue;
+    truncated = truncates;
     const Transaction& transaction = batch.transactions[change.transaction];
     const Position at = transaction.position(change.ordinal);
     const auto [place, is_new] = tables.by_relation.try_emplace(change.relation, nullptr);

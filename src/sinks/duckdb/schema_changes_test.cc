@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "sinks/duckdb/side_copy.h"
 #include "sinks/duckdb/test_target.h"
 
 namespace tailrace::duckdb::test {
@@ -307,6 +308,117 @@ TEST(SchemaChanges, ARolledBackAlterationLeavesNothing) {
   ASSERT_EQ(target.sink().problems().size(), 1u);
   EXPECT_EQ(target.sink().problems().front().code, "TR612");
   EXPECT_THAT(target.query("SELECT id::VARCHAR, v FROM public.items"), ElementsAre("1|a"));
+}
+
+/// The version with another storage, as after a truncate.
+RelationPtr moved(const RelationPtr& relation, std::uint64_t storage) {
+  auto out = std::make_shared<Relation>(*relation);
+  out->storage = storage;
+  return out;
+}
+
+RelationPtr standing(const RelationPtr& relation, Standing standing) {
+  auto out = std::make_shared<Relation>(*relation);
+  out->standing = standing;
+  return out;
+}
+
+TEST(SchemaChanges, ATruncateExplainsAnotherStorageOfTheVersionBehindIt) {
+  Target target(with(DroppedColumns::kDrop, true));
+  const auto before = version({kId, kV});
+  const auto after = moved(version({kId, kV, {{"n", 23}, 3}}), 8);
+  target.copy({{before, {{"1", "a"}}}});
+  Clock clock;
+  Batch shown_by_truncate(clock);
+  shown_by_truncate.begin().update(before, {"1", "b"}).truncate(after).insert(after, {"2", "c", "5"});
+  target.apply(shown_by_truncate);
+  EXPECT_THAT(target.sink().problems(), IsEmpty());
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("2|c|5"));
+  Batch truncates(clock);
+  truncates.begin().truncate(after);
+  target.apply(truncates);
+  Batch behind(clock);
+  const auto last = moved(version({kId, kV, {{"n", 23}, 3}, {{"m", 23}, 4}}), 9);
+  behind.begin().insert(last, {"3", "d", "6", "7"});
+  target.apply(behind);
+  EXPECT_THAT(target.sink().problems(), IsEmpty());
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("3|d|6|7"));
+}
+
+TEST(SchemaChanges, RowsBehindATruncateMakeAnotherStorageDoubtfulAgain) {
+  Target target;
+  const auto before = version({kId, kV});
+  target.copy({{before, {{"1", "a"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().truncate(before).insert(before, {"2", "b"});
+  batch.begin().insert(moved(version({kId, kV, {{"n", 23}, 3}}), 8), {"3", "c", "1"});
+  target.apply(batch);
+  ASSERT_EQ(target.sink().problems().size(), 1u);
+  EXPECT_EQ(target.sink().problems().front().code, "TR610");
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("2|b"));
+}
+
+TEST(SchemaChanges, ADescriptionAltersTheTableWithoutARowAndIsNotCounted) {
+  Target target;
+  const auto before = version({kId, kV});
+  const auto after = version({kId, kV, {{"n", 23}, 3, "7"}});
+  target.copy({{before, {{"1", "a"}}}});
+  Clock clock{2000, 2000};
+  Batch batch(clock);
+  batch.begin().describe(after);
+  target.apply(batch);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|7"));
+  EXPECT_EQ(target.sink().counters(), sinks::Counters{});
+  target.open();
+  Batch later(clock);
+  later.begin().insert(after, {"2", "b", "8"});
+  target.apply(later);
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|7", "2|b|8"));
+}
+
+TEST(SchemaChanges, ADescribedTableThatNobodyCopiedIsWanted) {
+  Target target;
+  target.copy({{version({kId, kV}), {{"1", "a"}}}});
+  Clock clock{2000, 2000};
+  Batch batch(clock);
+  batch.begin().describe(version({kId}, ReplicaIdentity::kDefault, "fresh", 20000));
+  target.apply(batch);
+  EXPECT_THAT(target.sink().side_copy()->wanted(), ElementsAre(sinks::TableName("public", "fresh")));
+}
+
+TEST(SchemaChanges, ATableThatIsGoneStandsStillUntilItIsThereAgain) {
+  Target target;
+  const auto there = version({kId, kV});
+  target.copy({{there, {{"1", "a"}}}});
+  Clock clock{2000, 2000};
+  Batch batch(clock);
+  batch.begin().describe(standing(there, Standing::kDropped));
+  target.apply(batch);
+  ASSERT_EQ(target.sink().problems().size(), 1u);
+  EXPECT_EQ(target.sink().problems().front().code, kGone);
+  EXPECT_THAT(target.sink().side_copy()->wanted(), IsEmpty());
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a"));
+  target.open();
+  Batch again(clock);
+  again.begin().insert(version({kId}, ReplicaIdentity::kDefault, "items", 20000), {"2"});
+  target.apply(again);
+  EXPECT_EQ(target.sink().problems().front().code, "TR610");
+  EXPECT_THAT(target.sink().side_copy()->wanted(), ElementsAre(sinks::TableName("public", "items")));
+}
+
+TEST(SchemaChanges, ATableOfAnotherOidIsNotTakenForTheOneThatIsGone) {
+  Target target;
+  const auto there = version({kId, kV});
+  target.copy({{there, {{"1", "a"}}}});
+  Clock clock{2000, 2000};
+  Batch batch(clock);
+  batch.begin().describe(
+      standing(version({kId, kV}, ReplicaIdentity::kDefault, "items", 20000), Standing::kUnpublished));
+  batch.begin().update(there, {"1", "b"});
+  target.apply(batch);
+  EXPECT_THAT(target.sink().problems(), IsEmpty());
+  EXPECT_THAT(target.rows("public.items"), ElementsAre("1|b"));
 }
 
 }  // namespace

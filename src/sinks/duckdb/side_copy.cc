@@ -60,7 +60,7 @@ bool has_all(const std::vector<TextRow>& there, const std::vector<TextRow>& want
 std::vector<sinks::TableName> DuckdbSink::State::Side::wanted() const {
   std::vector<sinks::TableName> names;
   for (const auto& [name, table] : state_.tables_)
-    if (table->hold && table->hold->code == "TR614") names.push_back(name);
+    if (table->hold && table->hold->mended_by_copy()) names.push_back(name);
   return names;
 }
 
@@ -125,10 +125,12 @@ void DuckdbSink::State::Side::write_replay(const ChangeBatch& batch, const Posit
     const Position at = transaction.position(change.ordinal);
     if (at > until) break;
     if (hidden_->fence.contains(transaction.xid, transaction.commit_end)) continue;
+    if (change.kind == ChangeKind::kDescription && at.commit_end <= hidden_->fence.end) continue;
     versions.add(change, at, false);
     changes.push_back(&change);
   }
   if (changes.empty()) return;
+  if (versions.refused() != nullptr) copy_again(*hidden_, versions.hold().reason);
   if (versions.alters()) copy_again(*hidden_, "the table was altered meanwhile");
   state_.begin();
   try {

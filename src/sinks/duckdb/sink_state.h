@@ -92,6 +92,8 @@ class DuckdbSink::State {
   Table* table_for(const Relation& relation, const Position& at);
   /// A table that was copied and is not wanted any more misses changes from here on.
   void hold_left_out(Table& table, const Position& at);
+  /// A held table is not followed any more at all, or is again.
+  void hold_by_standing(Table& table, const Relation& relation, const Position& at);
   Table& hold_uncopied(const Relation& relation, const Position& at);
   Table& adopt(std::unique_ptr<Table> table);
   TableShape shape_of(const RelationPtr& relation) const;

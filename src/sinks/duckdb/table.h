@@ -24,12 +24,19 @@ inline constexpr std::array<const char*, 7> kHistoryColumnNames = {
 /// kLost: the table was in a damaged target and is to be copied anew.
 enum class TableState : std::uint8_t { kCopying, kCopied, kLost };
 
+/// The code of a table that the source does not have any more, or does not publish.
+inline constexpr const char* kGone = "TR629";
+
 /// Why a table takes no more changes: something that cannot be carried, or a sign that target and source differ.
 struct Hold {
   std::string code;
   std::string reason;
   /// The first change that was not taken.
   Position at;
+
+  /// Nobody has to decide anything, and a new copy shows what nobody here knows: what became of the rows when the table
+  /// changed (TR610), what the target must hold (TR612), or all of it (TR614).
+  bool mended_by_copy() const { return code == "TR610" || code == "TR612" || code == "TR614"; }
 };
 
 /// A row that the target lacks, because a value of it was never sent: what its last change was.
@@ -81,6 +88,8 @@ struct Table {
   std::unique_ptr<Hold> hold;
   /// Under FULL: the key that the catalog named did not tell the rows apart at some place of the log.
   bool whole_rows = false;
+  /// The last change that came was a truncate, so no row is older than the next one.
+  bool empty = false;
   /// Keys with a dead letter: all that follows for them is a letter too, until a truncate.
   std::unordered_set<std::string> lettered;
   /// By key.

@@ -15,6 +15,7 @@ TableBatch::TableBatch(Table& table, BatchVersions& versions, const ChangeBatch&
 }
 
 bool TableBatch::add(const Change& change) {
+  if (change.kind == ChangeKind::kDescription) return describe(change);
   const Transaction& transaction = transaction_of(change);
   if (table_.hold) {
     ++findings_.counts.held;
@@ -28,6 +29,15 @@ bool TableBatch::add(const Change& change) {
   }
   ++findings_.counts.received;
   return true;
+}
+
+/// It is no change of the source, and not counted as one.
+bool TableBatch::describe(const Change& change) {
+  const Transaction& transaction = transaction_of(change);
+  if (table_.hold || change.relation == accepted_ || transaction.commit_end <= table_.fence.end) return true;
+  const Relating relating = accept_relation(change);
+  if (relating == Relating::kHeld) --findings_.counts.held;
+  return relating != Relating::kAnew;
 }
 
 void TableBatch::restart() {

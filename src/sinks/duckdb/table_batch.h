@@ -72,6 +72,7 @@ class TableBatch {
  private:
   enum class Relating { kTaken, kHeld, kAnew };
   Relating accept_relation(const Change& change);
+  bool describe(const Change& change);
   void add_accepted(const Change& change);
   void refuse_keyless(const Change& change);
   void hold(const Change& change, const std::string& code, const std::string& reason);

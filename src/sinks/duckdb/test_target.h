@@ -115,6 +115,9 @@ class Batch {
   Batch& remove_full(const RelationPtr& relation, const Row& old_row) {
     return add(relation, ChangeKind::kDelete, OldTuple::kFull, old_row, {});
   }
+  Batch& describe(const RelationPtr& relation) {
+    return add(relation, ChangeKind::kDescription, OldTuple::kNone, {}, {});
+  }
   Batch& truncate(const RelationPtr& relation) { return add(relation, ChangeKind::kTruncate, OldTuple::kNone, {}, {}); }
 
   /// The finished batch.

@@ -1,37 +1,20 @@
 #include "sources/postgres/catalog.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "base/error.h"
 #include "base/table_patterns.h"
 #include "pgoutput/messages.h"
+#include "sources/postgres/sql_array.h"
 
 namespace tailrace::postgres {
 namespace {
 
 constexpr const char* kDoing = "reading the catalog";
-
-std::string oid_array(const std::vector<Oid>& oids) {
-  std::string out = "{";
-  for (const Oid oid : oids) {
-    if (out.size() > 1) out += ',';
-    out += std::to_string(oid.value());
-  }
-  return out + '}';
-}
-
-std::string text_array(const std::vector<std::string>& texts) {
-  std::string out = "{";
-  for (const std::string& text : texts) {
-    out += out.size() > 1 ? ",\"" : "\"";
-    for (const char c : text) {
-      if (c == '"' || c == '\\') out += '\\';
-      out += c;
-    }
-    out += '"';
-  }
-  return out + '}';
-}
+constexpr int kMoreLooks = 3;
+constexpr std::chrono::milliseconds kBetweenLooks{3};
 
 /// Elements of a text[] in the server's text form.
 std::vector<std::string> parse_text_array(std::string_view text) {
@@ -77,21 +60,24 @@ const char* kColumnsSql =
     "       COALESCE(array_position(pk.indkey::int2[], a.attnum) + 1, 0), COALESCE(pk.indimmediate, false), "
     "       c.relreplident = 'f' OR (c.relreplident = 'd' AND pk.indimmediate AND a.attnum = ANY(pk.indkey)) OR "
     "       (c.relreplident = 'i' AND a.attnum = ANY(ri.indkey)), "
-    "       c.relnatts, c.relfilenode, c.relkind = 'p', a.atthasmissing, (a.attmissingval::text::text[])[1] "
+    "       c.relnatts, c.relfilenode, c.relkind = 'p', a.atthasmissing, (a.attmissingval::text::text[])[1], "
+    "       a.xmin::text, COALESCE(d.oid, 0), "
+    "       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END "
     "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+    "LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
     "LEFT JOIN pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary AND pk.indisvalid "
     "LEFT JOIN pg_index ri ON ri.indrelid = c.oid AND ri.indisreplident "
     "WHERE c.oid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
-/// All leaves as one number, and per column how many of them keep a missing value, and which.
+/// What Relation::storage is of every partitioned table.
+constexpr std::uint64_t kStorageOfLeaves = 1;
+
+/// Per column how many leaves keep a missing value, and which.
 const char* kPartitionsSql =
-    "WITH leaf AS (SELECT c.oid, c.relfilenode FROM pg_partition_tree($1::oid) t JOIN pg_class c ON c.oid = t.relid "
+    "WITH leaf AS (SELECT c.oid FROM pg_partition_tree($1::oid) t JOIN pg_class c ON c.oid = t.relid "
     "              WHERE t.isleaf AND c.relkind = 'r') "
     "SELECT a.attname, count(*) FILTER (WHERE a.atthasmissing), count(*), "
-    "       min((a.attmissingval::text::text[])[1]), max((a.attmissingval::text::text[])[1]), "
-    "       (SELECT ('x' || substr(md5(string_agg(oid || '/' || relfilenode, ',' ORDER BY oid)), 1, "
-    "15))::bit(60)::int8 "
-    "        FROM leaf) "
+    "       min((a.attmissingval::text::text[])[1]), max((a.attmissingval::text::text[])[1]) "
     "FROM leaf JOIN pg_attribute a ON a.attrelid = leaf.oid AND a.attnum > 0 AND NOT a.attisdropped GROUP BY a.attname";
 
 /// A true array is what its element names as its array type; int2vector and the like are not.
@@ -173,17 +159,22 @@ Catalog::TableRow Catalog::read_table(Oid oid) {
     table.attributes = static_cast<std::int16_t>(rows.number(i, 9));
     table.storage = rows.unsigned_number(i, 10);
     table.partitioned = rows.flag(i, 11);
-    if (rows.flag(i, 12)) table.columns.back().missing = rows.at(i, 13);
+    table.as_of = rows.lsn(i, 16);
+    Column& last = table.columns.back();
+    if (rows.flag(i, 12)) last.missing = rows.at(i, 13);
+    last.written = static_cast<std::uint32_t>(rows.unsigned_number(i, 14));
+    last.default_value = rows.oid(i, 15);
   }
   if (table.partitioned) read_partitions(oid, table);
+  if (!publications_.empty()) table.membership = read_membership(oid);
   return table;
 }
 
 void Catalog::read_partitions(Oid oid, TableRow& table) {
   const Rows rows = connection_.query(kPartitionsSql, {std::to_string(oid.value())}, kDoing);
+  table.partitions = read_leaves(oid);
   bool one_story = true;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    table.storage = rows.unsigned_number(i, 5);
     if (rows.number(i, 1) == 0) continue;
     const auto named = [&](const Column& column) { return column.name == rows.at(i, 0); };
     const auto column = std::ranges::find_if(table.columns, named);
@@ -193,7 +184,7 @@ void Catalog::read_partitions(Oid oid, TableRow& table) {
       column->missing = rows.at(i, 3);
     }
   }
-  if (!one_story) table.storage = 0;
+  table.storage = one_story ? kStorageOfLeaves : 0;
 }
 
 void Catalog::load_types(std::vector<Oid> oids) {
@@ -263,12 +254,21 @@ void Catalog::complete_types(std::vector<Column>& columns) {
   for (const Column& column : columns) oids.push_back(column.type.declared);
   load_types(std::move(oids));
   for (Column& column : columns) resolve_type(column.type);
+  read_forms(columns);
   if (!columns.empty()) name_types(columns);
 }
 
 RelationPtr Catalog::resolve(ByteView relation_message) {
   const pgoutput::RelationMessage message = pgoutput::parse_relation(relation_message);
-  const TableRow table = read_table(message.oid);
+  TableRow table = read_table(message.oid);
+  const auto there = [&table](const pgoutput::RelationColumn& sent) {
+    return std::ranges::find(table.columns, sent.name, &Column::name) != table.columns.end();
+  };
+  // A commit is in the WAL, and streamed, before it is visible.
+  for (int looks = 0; looks < kMoreLooks && table.found && !std::ranges::all_of(message.columns, there); ++looks) {
+    std::this_thread::sleep_for(kBetweenLooks);
+    table = read_table(message.oid);
+  }
   auto relation = std::make_shared<Relation>();
   relation->oid = message.oid;
   relation->schema = message.schema;
@@ -277,6 +277,9 @@ RelationPtr Catalog::resolve(ByteView relation_message) {
   relation->primary_key_immediate = table.primary_key_immediate;
   relation->attributes = table.attributes;
   relation->storage = table.storage;
+  relation->partitions = table.partitions;
+  relation->membership = table.membership;
+  relation->as_of = table.as_of;
   for (const pgoutput::RelationColumn& sent : message.columns) {
     Column column;
     const auto known =
@@ -286,6 +289,8 @@ RelationPtr Catalog::resolve(ByteView relation_message) {
     if (column.type.declared != sent.type || column.type.typmod != sent.typmod) {
       column.attnum = 0;
       column.missing.reset();
+      column.written = 0;
+      column.default_value = Oid();
     }
     column.name = sent.name;
     column.type = ColumnType{};
@@ -303,7 +308,7 @@ RelationPtr Catalog::resolve(ByteView relation_message) {
   return last;
 }
 
-RelationPtr Catalog::describe(const PublishedTable& table) {
+RelationPtr Catalog::describe(const PublishedTable& table, Lsn as_of) {
   TableRow row = read_table(table.oid);
   auto relation = std::make_shared<Relation>();
   relation->oid = table.oid;
@@ -313,6 +318,9 @@ RelationPtr Catalog::describe(const PublishedTable& table) {
   relation->primary_key_immediate = row.primary_key_immediate;
   relation->attributes = row.attributes;
   relation->storage = row.storage;
+  relation->partitions = std::move(row.partitions);
+  relation->membership = row.membership;
+  relation->as_of = as_of.valid() ? as_of : row.as_of;
   std::erase_if(row.columns, [&](const Column& column) {
     return std::ranges::find(table.columns, column.name) == table.columns.end();
   });

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -32,13 +33,17 @@ struct PublishedTable {
 /// connection.
 class Catalog {
  public:
-  explicit Catalog(Connection& connection) : connection_(connection) {}
+  /// `publications`: through which the tables come; none: Relation::membership is not asked for.
+  explicit Catalog(Connection& connection, std::vector<std::string> publications = {})
+      : connection_(connection), publications_(std::move(publications)) {}
 
   /// The Relation of an 'R' message without sub-xid. The catalog is read each time; as long as nothing differs the
   /// pointer stays the same.
   RelationPtr resolve(ByteView relation_message);
   /// The Relation of a published table, with the columns the stream would send.
-  RelationPtr describe(const PublishedTable& table);
+  RelationPtr describe(const PublishedTable& table) { return describe(table, Lsn()); }
+  /// The same under a snapshot that was taken at `as_of`.
+  RelationPtr describe(const PublishedTable& table, Lsn as_of);
   /// All tables of these publications that the patterns want, in order of schema and name.
   std::vector<PublishedTable> published_tables(const std::vector<std::string>& publications,
                                                const std::vector<std::string>& patterns);
@@ -61,18 +66,28 @@ class Catalog {
     std::int16_t attributes = 0;
     std::uint64_t storage = 0;
     bool partitioned = false;
+    std::vector<Partition> partitions;
+    std::uint64_t membership = 0;
+    Lsn as_of;
     std::vector<Column> columns;
   };
 
   TableRow read_table(Oid oid);
-  /// Storage and missing values of a partitioned table are those of its partitions.
+  /// The missing values of a partitioned table are those of its partitions.
   void read_partitions(Oid oid, TableRow& table);
+  /// How the table comes through the publications (catalog_facts.cc); 0: not at all.
+  std::uint64_t read_membership(Oid oid);
+  /// Its leaves, in order of their oids.
+  std::vector<Partition> read_leaves(Oid oid);
+  /// ColumnType::forms of columns whose types are not the server's own.
+  void read_forms(std::vector<Column>& columns);
   void complete_types(std::vector<Column>& columns);
   void load_types(std::vector<Oid> oids);
   void resolve_type(ColumnType& type) const;
   void name_types(std::vector<Column>& columns);
 
   Connection& connection_;
+  const std::vector<std::string> publications_;
   std::unordered_map<Oid, RelationPtr> last_;
   std::unordered_map<Oid, TypeRow> types_;
 };

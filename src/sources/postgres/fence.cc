@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "model/tuple.h"
 #include "sources/postgres/standby.h"
 
@@ -160,6 +161,22 @@ FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::ve
   }
   sql.query("COMMIT", kDoing);
   return out;
+}
+
+void nudge(Connection& sql) {
+  if (at_standby(sql)) return;
+  try {
+    sql.query("SELECT pg_logical_emit_message(true, 'tailrace.nudge', '')", "writing a nudge");
+  } catch (const RefusedError& error) {
+    log::debug("source.nudge", "{}", error.what());
+  }
+}
+
+Lsn ask_current_end(Connection& sql) {
+  const Lsn end = sql.query(std::string("SELECT ") + kWalEnd, "asking for the end of WAL").lsn(0, 0);
+  if (at_standby(sql)) return end;
+  nudge(sql);
+  return end;
 }
 
 }  // namespace tailrace::postgres

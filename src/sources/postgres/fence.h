@@ -23,6 +23,12 @@ Fence begin_fence_on(Connection& sql, const std::string& exported_snapshot);
 /// is visible. Calls `waiting` about once a second meanwhile. Throws RetryError (TR127) when stopped.
 Fence begin_settled_fence(Connection& sql, std::stop_token stop, const std::function<void()>& waiting);
 
+/// Writes a message that concerns nobody, so that the stream soon passes what is in the WAL now. Does nothing where the
+/// server refuses that.
+void nudge(Connection& sql);
+/// The end of the WAL, which the stream will soon have passed.
+Lsn ask_current_end(Connection& sql);
+
 /// Ids of the transactions, and of their sub-transactions, that have not ended. A commit record that is in the WAL, and
 /// whose transaction is none of them, is visible from now on.
 std::vector<Xid> running_transactions(Connection& sql);

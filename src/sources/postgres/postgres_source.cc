@@ -17,6 +17,7 @@
 #include "sources/postgres/standby.h"
 #include "sources/postgres/status_board.h"
 #include "sources/postgres/stream_session.h"
+#include "sources/postgres/table_watch.h"
 #include "sources/postgres/upgrade.h"
 
 namespace tailrace::postgres {
@@ -77,17 +78,6 @@ void refuse_publications(Connection& sql, const SourceSpec& spec, const std::vec
                        "ALTER PUBLICATION " + sql.quoted_name(spec.publication) + " ADD TABLE …;");
 }
 
-Lsn ask_current_end(Connection& sql) {
-  const Lsn end = sql.query(std::string("SELECT ") + kWalEnd, "asking for the end of WAL").lsn(0, 0);
-  if (at_standby(sql)) return end;
-  try {
-    sql.query("SELECT pg_logical_emit_message(true, 'tailrace.nudge', '')", "writing a nudge");
-  } catch (const RefusedError& error) {
-    log::debug("source.nudge", "{}", error.what());
-  }
-  return end;
-}
-
 /// Removes the slot of a start that was interrupted before it was remembered: nothing was read from it.
 void drop_unfinished_slot(Connection& sql, const std::string& name) {
   const auto slot = read_slot(sql, name);
@@ -114,7 +104,7 @@ milliseconds status_interval(Connection& replication) {
 class PostgresSource::Impl {
  public:
   Impl(SourceSpec spec, SourceMemory& memory, TransactionLog& log)
-      : spec_(std::move(spec)), memory_(memory), log_(log) {
+      : spec_(std::move(spec)), memory_(memory), log_(log), table_watch_(spec_.tables, spec_.catalog_poll) {
     board_.update([&](SourceStatus& status) { status.slot = spec_.slot; });
   }
 
@@ -156,6 +146,7 @@ class PostgresSource::Impl {
   SourceMemory& memory_;
   TransactionLog& log_;
   StatusBoard board_;
+  TableWatch table_watch_;
   SteadyClock::time_point last_watch_;
   SteadyClock::time_point last_remembered_;
   SteadyClock::time_point last_table_watch_;
@@ -268,7 +259,9 @@ void PostgresSource::Impl::make_slot(Sessions& sessions, const ServerIdentity& s
   }
   TAILRACE_CRASH_POINT("source.after_slot_created");
   facts.consistent_point = made.consistent_point;
-  facts.published = describe_publication(Catalog(sql).published_tables(publications, spec_.tables));
+  const std::vector<PublishedTable> published = Catalog(sql).published_tables(publications, spec_.tables);
+  facts.published = describe_publication(published);
+  facts.tables = read_table_numbers(sql, published, publications).str();
   set_facts(facts);
   no_longer_waiting();
   begin_log(facts);
@@ -347,7 +340,7 @@ void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop
   if (slot->two_phase) asked = std::min(asked, slot->confirmed);
   const bool parallel = spec_.streaming == StreamingMode::kParallel && now.protocol >= 4;
   options.start_command = start_command(*sessions.replication, now, publications, parallel, asked);
-  Catalog catalog(*sessions.sql);
+  Catalog catalog(*sessions.sql, now.upgraded_to == 0 ? publications : std::vector<std::string>());
   StreamSession session(
       open_channel(*sessions.replication), log_, [&](ByteView message) { return catalog.resolve(message); }, options,
       board_, signal);
@@ -358,8 +351,15 @@ void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop
   log::info("source.streaming", "streaming from slot {} at {}", spec_.slot, log_.end().commit_end.str());
   board_.update([](SourceStatus& status) { status.problems.clear(); });
   last_watch_ = {};
-  session.run(Overlap(log_, std::max(asked, slot->confirmed)),
-              [&] { watch(*sessions.sql, publications, session.holds_back()); });
+  table_watch_.begin(facts().tables);
+  session.run(Overlap(log_, std::max(asked, slot->confirmed)), [&] {
+    watch(*sessions.sql, publications, session.holds_back());
+    if (const auto tables = table_watch_.tick(session, log_, *sessions.sql, catalog, publications)) {
+      SourceFacts told = facts();
+      told.tables = *tables;
+      set_facts(told);
+    }
+  });
 }
 
 void PostgresSource::Impl::watch(Connection& sql, const std::vector<std::string>& publications, bool holds_back) {
@@ -389,8 +389,9 @@ void PostgresSource::Impl::watch(Connection& sql, const std::vector<std::string>
       status.safe_wal_bytes = slot->safe_wal_bytes;
     }
     if (!lost_.empty())
-      status.problems.push_back({"TR134", "no longer followed, since dropped or changed in the publication: " + lost_,
-                                 "start a new pipeline with a copy; what was not published is not in the stream"});
+      status.problems.push_back({"TR134",
+                                 "no longer followed, since dropped or not in the publication any more: " + lost_,
+                                 "put them back into the publication: they are then copied again"});
     if (!unpublished_.empty())
       status.problems.push_back({"TR133", "not followed, since not in the publication: " + unpublished_,
                                  "start a pipeline that covers them, or exclude them by name"});
@@ -443,7 +444,9 @@ std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token s
   // Exported again by the holder, so that the connection which made the slot is free to go.
   snapshot_name = holder->query("SELECT pg_export_snapshot()", "exporting the copy's snapshot").at(0, 0);
   exporter.reset();
-  std::vector<TableToCopy> tables = tables_to_copy(*holder, spec_, only);
+  const std::vector<std::string> publications = existing_publications(*holder, spec_);
+  Catalog catalog(*holder, facts().upgraded_to == 0 ? publications : std::vector<std::string>());
+  std::vector<TableToCopy> tables = tables_to_copy(*holder, catalog, fence->end, spec_, only);
   return std::make_unique<SnapshotCopy>(spec_, std::move(holder), std::move(snapshot_name), *fence, std::move(tables));
 }
 

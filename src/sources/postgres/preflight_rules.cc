@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
 
 #include "base/error.h"
 #include "base/table_patterns.h"
 #include "sources/postgres/adoption.h"
+#include "sources/postgres/catalog.h"
+#include "sources/postgres/ddl_trigger.h"
 #include "sources/postgres/server_load.h"
 #include "sources/postgres/slot.h"
 #include "sources/postgres/standby.h"
@@ -113,19 +116,26 @@ void examine_slot(Examination& now) {
   now.add({"TR111", Severity::kError, "an old slot", what, drop});
 }
 
+/// Whether somebody's publication has such a table: a partitioned one, which stands for its partitions there.
+bool published(const Examination& now, const std::vector<std::string>& patterns) {
+  const std::vector<std::string> publications = existing_publications(now.sql, now.spec);
+  return !publications.empty() && !Catalog(now.sql).published_tables(publications, patterns).empty();
+}
+
 void examine_selection(Examination& now) {
   bool all_found = true;
   for (const std::string& pattern : now.spec.tables) {
     if (!TablePatterns::names_one_table(pattern)) continue;
     const TablePatterns one({pattern});
     const bool found =
-        std::ranges::any_of(now.tables, [&](const Candidate& table) { return one.match(table.schema, table.name); });
+        std::ranges::any_of(now.tables, [&](const Candidate& table) { return one.match(table.schema, table.name); }) ||
+        published(now, {pattern});
     all_found = all_found && found;
     if (!found)
       now.add({"TR107", Severity::kError, "missing table", "there is no ordinary table " + pattern,
                "check the spelling: schema.table, without quotes"});
   }
-  if (now.tables.empty() && all_found)
+  if (now.tables.empty() && all_found && !published(now, now.spec.tables))
     now.add({"TR107", Severity::kError, "no table", "no table of this database is wanted",
              "create a table, or change the table patterns"});
 }
@@ -241,6 +251,7 @@ std::vector<Finding> examine(Connection& sql, const SourceSpec& spec, const std:
   examine_load(now);
   examine_identities(now);
   examine_names(now);
+  if (spec.ddl_messages) std::ranges::move(examine_ddl_trigger(sql), std::back_inserter(now.findings));
   return std::move(now.findings);
 }
 

@@ -147,7 +147,7 @@ std::string describe_publication(const std::vector<PublishedTable>& tables) {
 }
 
 std::string lost_tables(std::string_view then, std::string_view now) {
-  // By oid and filter: a table that was only renamed is still there.
+  // By oid: a table that was only renamed is still there.
   const std::string lines = "\n" + std::string(now);
   std::string out;
   while (!then.empty()) {
@@ -155,7 +155,7 @@ std::string lost_tables(std::string_view then, std::string_view now) {
     then.remove_prefix(std::min(line.size() + 1, then.size()));
     const auto name = line.rfind('\t');
     if (name == std::string_view::npos) continue;
-    if (lines.find("\n" + std::string(line.substr(0, name + 1))) != std::string::npos) continue;
+    if (lines.find("\n" + std::string(line.substr(0, line.find('\t') + 1))) != std::string::npos) continue;
     out += (out.empty() ? "" : ", ") + std::string(line.substr(name + 1));
   }
   return out;

@@ -47,7 +47,7 @@ bool publishes_all_changes(Connection& sql, const std::string& publication);
 
 /// The tables of publications and their row filters as text that is to be remembered and compared.
 std::string describe_publication(const std::vector<PublishedTable>& tables);
-/// Tables of `then` that `now` lacks or filters otherwise, as text for people; empty when there are none. Both as
+/// Tables of `then` that `now` lacks, as text for people; empty when there are none. Both as
 /// describe_publication() gave them.
 std::string lost_tables(std::string_view then, std::string_view now);
 

@@ -70,6 +70,15 @@ class RecordingLog : public TransactionLog {
     unit.changes.push_back({nullptr, std::string(message)});
     return add(std::move(unit));
   }
+  Position describe(Lsn end, const std::vector<RelationPtr>& relations) override {
+    Unit unit;
+    unit.record.end_lsn = end;
+    for (const RelationPtr& described : relations) {
+      relation(described);
+      unit.changes.push_back({described, pgoutput::description_of(described->oid)});
+    }
+    return add(std::move(unit));
+  }
   void progress(Lsn end) override {
     refuse_when_full();
     end_ = end;

@@ -63,12 +63,13 @@ inline std::string insert(std::uint32_t oid, const std::string& value) {
   return out;
 }
 
-inline std::string logical_message(std::uint64_t lsn, bool transactional, const std::string& content) {
+inline std::string logical_message(std::uint64_t lsn, bool transactional, const std::string& content,
+                                   const std::string& prefix = "test") {
   std::string out = "M";
   ByteWriter writer(out);
   writer.u8(transactional ? 1 : 0);
   writer.be64(lsn);
-  writer.c_string("test");
+  writer.c_string(prefix);
   writer.be32(static_cast<std::uint32_t>(content.size()));
   writer.bytes(content);
   return out;

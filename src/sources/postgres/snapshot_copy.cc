@@ -85,14 +85,14 @@ bool read_chunks(CopyReader& reader, ChunkPlan& plan, const RelationPtr& relatio
 
 }  // namespace
 
-std::vector<TableToCopy> tables_to_copy(Connection& sql, const SourceSpec& spec,
+std::vector<TableToCopy> tables_to_copy(Connection& sql, Catalog& catalog, Lsn as_of, const SourceSpec& spec,
                                         const std::vector<sources::TableName>& only) {
-  Catalog catalog(sql);
   const bool all_told = publishes_all_changes(sql, spec.publication) && !at_standby(sql);
   std::vector<TableToCopy> tables;
   for (const PublishedTable& table : catalog.published_tables(existing_publications(sql, spec), spec.tables)) {
     if (!only.empty() && std::ranges::find(only, sources::TableName(table.schema, table.name)) == only.end()) continue;
-    TableToCopy wanted{catalog.describe(table), table.estimated_rows, table.pages, table.row_filter, table.kind == 'p'};
+    TableToCopy wanted{catalog.describe(table, as_of), table.estimated_rows, table.pages, table.row_filter,
+                       table.kind == 'p'};
     wanted.resumable = all_told && !wanted.partitioned && wanted.row_filter.empty() &&
                        !wanted.relation->match_key().empty() && wanted.relation->storage != 0;
     tables.push_back(std::move(wanted));

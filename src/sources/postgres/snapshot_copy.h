@@ -10,6 +10,7 @@
 
 #include "model/relation.h"
 #include "model/snapshot.h"
+#include "sources/postgres/catalog.h"
 #include "sources/postgres/copy_pace.h"
 #include "sources/postgres/spec.h"
 #include "sources/source.h"
@@ -25,7 +26,7 @@ using sources::TableToCopy;
 
 /// The tables that are published and wanted, as the snapshot of the connection's transaction shows them. `only`: when
 /// not empty, just these.
-std::vector<TableToCopy> tables_to_copy(Connection& sql, const SourceSpec& spec,
+std::vector<TableToCopy> tables_to_copy(Connection& sql, Catalog& catalog, Lsn as_of, const SourceSpec& spec,
                                         const std::vector<sources::TableName>& only);
 
 /// Copies tables under one snapshot of the source. It owns the connection that keeps the snapshot alive; destroying it

@@ -30,6 +30,8 @@ struct SourceFacts {
   Lsn adopted_until;
   /// The cluster that pg_upgrade made of the one with that system_identifier, which still names the history; or 0.
   std::uint64_t upgraded_to = 0;
+  /// What the tables were when the log was last told of them (TableNumbers::str()).
+  std::string tables;
 
   bool operator==(const SourceFacts&) const = default;
 };

@@ -43,6 +43,10 @@ struct SourceSpec {
   std::chrono::seconds connect_timeout{10};
   /// A link on which nothing arrives for so long, though answers were asked for, is given up.
   std::chrono::seconds silence_limit{60};
+  /// How often the catalog is looked at for tables that change without a change of their rows; 0: never.
+  std::chrono::seconds catalog_poll{10};
+  /// An event trigger in the database writes logical messages of DDL.
+  bool ddl_messages = false;
 };
 
 }  // namespace tailrace::postgres

@@ -23,6 +23,11 @@ std::vector<Oid> relations_of(ByteView message) {
   return {pgoutput::parse_row_change(message).relation};
 }
 
+bool tells_of_ddl(ByteView message) {
+  return message.front() == static_cast<char>(MessageType::kMessage) &&
+         pgoutput::parse_message(message).prefix == kDdlPrefix;
+}
+
 }  // namespace
 
 StreamDecoder::StreamDecoder(TransactionLog& log, RelationResolver resolve, Overlap overlap,
@@ -95,14 +100,33 @@ void StreamDecoder::take(ByteView message) {
     case MessageType::kStreamPrepare: return stream_prepare(message);
     case MessageType::kCommitPrepared: return commit_prepared(message);
     case MessageType::kRollbackPrepared: return rollback_prepared(message);
+    case MessageType::kDescription: out_of_order("a message of the log's own");
   }
 }
 
 void StreamDecoder::progress(Lsn end) {
   if (inside() || end <= log_.end().commit_end) return;
   overlap_.passed();
+  if (describing()) return write_descriptions(end);
   patiently([&] { log_.progress(end); });
   passed_ = end;
+}
+
+void StreamDecoder::describe(const std::vector<RelationPtr>& relations) {
+  for (const RelationPtr& relation : relations) {
+    outdate(relation->oid);
+    described_.push_back(relation);
+  }
+}
+
+void StreamDecoder::write_descriptions(Lsn end) {
+  patiently([&] { log_.describe(end, described_); });
+  described_.clear();
+  passed_ = end;
+}
+
+void StreamDecoder::outdate(Oid oid) {
+  std::erase_if(described_, [oid](const RelationPtr& relation) { return relation->oid == oid; });
 }
 
 void StreamDecoder::sent(Lsn end) {
@@ -118,7 +142,10 @@ void StreamDecoder::begin(ByteView message) {
   plain_.record.commit_lsn = begun.final_lsn;
   plain_.record.commit_time = begun.commit_time;
   plain_.record.xid = begun.xid;
-  if (!plain_.known) overlap_.passed();
+  if (plain_.known) return;
+  overlap_.passed();
+  // What ended before has come, and the transaction's own end lies behind its commit record.
+  if (describing() && begun.final_lsn > log_.end().commit_end) write_descriptions(begun.final_lsn);
 }
 
 void StreamDecoder::commit(ByteView message) {
@@ -156,6 +183,7 @@ void StreamDecoder::relation(ByteView message) {
   sent_relations_[pgoutput::parse_relation(message).oid.value()] = message;
   if (preparing_) prepared_relation(*preparing_, message);
   RelationPtr relation = resolve_(message);
+  outdate(relation->oid);
   if (plain_.open && !plain_.known && plain_.changes > 0) {
     patiently([&] { log_.relation(relation); });
   } else {
@@ -175,6 +203,7 @@ void StreamDecoder::change(ByteView message) {
   if (!plain_.open) return lone_message(message);
   if (plain_.changes++ == 0 && !plain_.known) open_transaction();
   if (plain_.known) return;
+  if (tells_of_ddl(message)) ddl_noticed_ = true;
   patiently([&] { log_.append(message); });
 }
 
@@ -196,6 +225,7 @@ void StreamDecoder::spill_message(ByteView message) {
   Streamed& streamed = streamed_[segment_.value()];
   if (!streamed.spill) patiently([&] { streamed.spill = log_.open_spill(segment_); });
   patiently([&] { streamed.spill->append(sub, plain); });
+  if (tells_of_ddl(plain)) streamed.has_ddl = true;
   if (plain.front() == static_cast<char>(MessageType::kRelation)) {
     streamed.relations.emplace_back(sub, plain);
   } else {
@@ -240,9 +270,11 @@ void StreamDecoder::keep_relations(const Streamed& streamed) {
 void StreamDecoder::adopt(Streamed& streamed, const CommitRecord& record) {
   TAILRACE_CRASH_POINT("source.before_adopt");
   patiently([&] { log_.adopt(*streamed.spill, record, resolve_); });
+  if (streamed.has_ddl) ddl_noticed_ = true;
   // The log takes the transaction's own relations for the last ones.
   for (const auto& [sub, bytes] : streamed.relations) {
     const Oid oid = pgoutput::parse_relation(bytes).oid;
+    outdate(oid);
     std::erase_if(pending_relations_, [&](const RelationPtr& relation) { return relation->oid == oid; });
   }
 }

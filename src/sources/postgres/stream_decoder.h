@@ -7,6 +7,7 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -21,6 +22,9 @@ struct DecoderCounts {
   std::uint64_t changes = 0;
   PgTime last_commit_time;
 };
+
+/// What the optional event trigger puts before its messages (docs/schema-changes.md, "Changes without rows").
+inline constexpr const char* kDdlPrefix = "tailrace.ddl";
 
 /// Follows the pgoutput messages of one connection and writes whole transactions to the log: plain ones as they come,
 /// streamed and prepared ones through spills. What the log holds already is compared and left out. Empty transactions
@@ -51,6 +55,12 @@ class StreamDecoder {
   /// What PostgreSQL may be told when the log is durable up to `durable`: less while a transaction is prepared. The
   /// server sends a prepared transaction once, and never again what was confirmed, while its spill dies with us.
   Lsn confirmable(Lsn durable) const;
+  /// These tables are so at the log's end, unless the stream says otherwise before the log has a place for it.
+  void describe(const std::vector<RelationPtr>& relations);
+  /// Whether descriptions still wait for their place.
+  bool describing() const { return !described_.empty(); }
+  /// Whether a transaction said by a message that it has altered something, since this was asked last.
+  bool take_ddl_notice() { return std::exchange(ddl_noticed_, false); }
 
   /// Between the first and the last message of a transaction that is sent as a whole, or in a piece of a streamed one.
   bool inside() const { return plain_.open || segment_.valid() || preparing_; }
@@ -71,6 +81,7 @@ class StreamDecoder {
   struct Streamed {
     std::unique_ptr<Spill> spill;
     std::string origin;
+    bool has_ddl = false;
     /// Changes by sub-transaction, the aborted ones removed.
     std::unordered_map<std::uint32_t, std::uint64_t> changes;
     /// Relation messages that survive so far: the server counts them as sent once the transaction commits.
@@ -113,6 +124,10 @@ class StreamDecoder {
   void unseen_content(const CommitRecord& record, ByteView gid);
   void adopt_prepared(Streamed content, const CommitRecord& record);
   void adopt(Streamed& streamed, const CommitRecord& record);
+  /// Gives what waits its place in the log.
+  void write_descriptions(Lsn end);
+  /// The stream is younger than a description that waits.
+  void outdate(Oid oid);
   bool known(Lsn commit_lsn) const { return commit_lsn < log_.end().commit_end; }
   void open_transaction();
   void count(const CommitRecord& record, std::uint64_t changes);
@@ -135,6 +150,8 @@ class StreamDecoder {
   const Lsn adopted_until_;
   /// Resolved relations that the log has not been told of: it is, inside its next transaction.
   std::vector<RelationPtr> pending_relations_;
+  std::vector<RelationPtr> described_;
+  bool ddl_noticed_ = false;
   Lsn passed_;
   DecoderCounts counts_;
 };

@@ -287,5 +287,49 @@ TEST_F(StreamDecoderTest, impossible_orders_are_refused) {
   EXPECT_EQ(code_of([&] { take({"?"}); }), "TR310");
 }
 
+TEST_F(StreamDecoderTest, descriptions_take_their_place_before_the_next_transaction_or_at_the_next_progress) {
+  plain(100, 5, "before");
+  const auto table = [](std::uint32_t oid) {
+    auto relation = std::make_shared<Relation>();
+    relation->oid = Oid(oid);
+    return relation;
+  };
+  decoder().describe({table(7), table(8)});
+  plain(200, 6, "behind");
+  ASSERT_EQ(log.unit_count(), 3u);
+  EXPECT_EQ(log.units().at(1).changes.size(), 2u);
+  EXPECT_EQ(log.units().at(1).record.end_lsn, Lsn(200));
+  EXPECT_FALSE(log.units().at(1).record.xid.valid());
+  decoder().describe({table(9)});
+  decoder().progress(Lsn(900));
+  ASSERT_EQ(log.unit_count(), 4u);
+  EXPECT_EQ(log.units().at(3).record.end_lsn, Lsn(900));
+  EXPECT_FALSE(decoder().describing());
+}
+
+TEST_F(StreamDecoderTest, what_the_stream_says_of_a_table_is_younger_than_a_description_that_waits) {
+  plain(100, 5, "before");
+  auto relation = std::make_shared<Relation>();
+  relation->oid = Oid(1);
+  take({begin(200, 6)});
+  decoder().describe({relation});
+  take({script::relation(1, "t"), insert(1, "v"), commit(200)});
+  decoder().progress(Lsn(900));
+  EXPECT_EQ(log.unit_count(), 2u);
+}
+
+TEST_F(StreamDecoderTest, messages_of_ddl_are_noticed_once_they_are_committed) {
+  EXPECT_FALSE(decoder().take_ddl_notice());
+  plain(100, 5, "v");
+  EXPECT_FALSE(decoder().take_ddl_notice());
+  take({begin(200, 6), logical_message(150, true, "", kDdlPrefix), commit(200)});
+  EXPECT_TRUE(decoder().take_ddl_notice());
+  EXPECT_FALSE(decoder().take_ddl_notice());
+  take({stream_start(10, true), with_sub_xid(logical_message(250, true, "", kDdlPrefix), 10), stream_stop()});
+  EXPECT_FALSE(decoder().take_ddl_notice());
+  take({stream_commit(10, 300)});
+  EXPECT_TRUE(decoder().take_ddl_notice());
+}
+
 }  // namespace
 }  // namespace tailrace::postgres

@@ -168,6 +168,15 @@ void StreamSession::answer_keepalives() {
   if (reply_wanted_) acknowledge(false);
 }
 
+void StreamSession::advance() {
+  if (idle_end_ > log_.end().commit_end && !decoder_->inside()) {
+    decoder_->progress(idle_end_);
+    last_progress_ = SteadyClock::now();
+    sync();
+  }
+  acknowledge(true);
+}
+
 void StreamSession::sync_if_due(bool trickle) {
   const std::uint64_t waiting = log_.unsynced_bytes();
   if (waiting == 0) {

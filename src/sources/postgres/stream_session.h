@@ -49,6 +49,11 @@ class StreamSession {
   /// A prepared transaction keeps the server from being told all that is durable. REQUIRES: run().
   bool holds_back() const { return confirmable() < log_.durable_end(); }
 
+  // For `tick`:
+  StreamDecoder& decoder() { return *decoder_; }
+  /// The log comes as far as the server says that it has sent, and the server is asked for that.
+  void advance();
+
  private:
   using Millis = std::chrono::milliseconds;
 
