@@ -374,7 +374,21 @@ TEST_F(SnapshotCopyTest, a_later_copy_holds_commits_that_were_logged_long_before
     run("ALTER SYSTEM SET synchronous_standby_names = '" + name + "'");
     run("SELECT pg_reload_conf()");
   };
+  // A reload takes a moment.
+  const auto commits_wait = [this] {
+    const std::jthread commit([] {
+      PrivateCluster::instance().connect("copy")->query(
+          "SET synchronous_commit = on; INSERT INTO public.probe VALUES (1)", "testing");
+    });
+    for (int i = 0; i < 20; ++i) {
+      if (!run("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").empty()) return true;
+      std::this_thread::sleep_for(milliseconds(10));
+    }
+    return false;
+  };
+  run("CREATE TABLE public.probe (id int)");
   set_standby("missing");
+  ASSERT_TRUE(soon(commits_wait));
   std::jthread writer([] {
     const auto other = PrivateCluster::instance().connect("copy");
     other->query("SET synchronous_commit = on; INSERT INTO public.t VALUES (1)", "testing");
