@@ -43,6 +43,7 @@ std::size_t parse(ByteView message) {
     case MessageType::kStreamPrepare: return parse_prepare(message).gid.size();
     case MessageType::kCommitPrepared: return parse_commit_prepared(message).gid.size();
     case MessageType::kRollbackPrepared: return parse_rollback_prepared(message).gid.size();
+    case MessageType::kDescription: return parse_description(message).value();
   }
   return 0;
 }
