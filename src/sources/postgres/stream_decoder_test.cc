@@ -104,11 +104,11 @@ TEST_F(StreamDecoderTest, what_is_sent_again_is_compared_and_left_out) {
 TEST_F(StreamDecoderTest, relations_of_what_was_left_out_hold_for_what_follows) {
   plain(100, 5, "one");
   connect();
-  take({stream_start(5, true), with_sub_xid(relation(1, "t"), 5), with_sub_xid(insert(1, "one"), 5), stream_stop(),
-        stream_commit(5, 100)});
+  take({stream_start(5, true), with_sub_xid(relation(1, "told again"), 5), with_sub_xid(insert(1, "one"), 5),
+        stream_stop(), stream_commit(5, 100)});
   take({begin(200, 6), insert(1, "two"), commit(200)});
   ASSERT_EQ(log.unit_count(), 2u);
-  EXPECT_NE(log.units()[1].changes[0].relation, nullptr);
+  EXPECT_EQ(log.units()[1].changes[0].relation->name, "told again");
 }
 
 TEST_F(StreamDecoderTest, relations_of_a_streamed_transaction_without_changes_hold_for_what_follows) {
