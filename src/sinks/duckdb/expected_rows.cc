@@ -51,14 +51,12 @@ bool put(RowAppender& appender, std::size_t width, std::size_t key_columns, cons
 void stage_expected(Connection& connection, const Table& table, const std::vector<ExpectedRow>& rows) {
   const TableShape& shape = table.shape;
   std::vector<TargetType> types = shape.types;
-  std::string columns;
-  for (std::size_t n = 0; n < shape.width(); ++n) columns += fmt::format("c{} {}, ", n, shape.types[n].sql());
   const std::vector<std::size_t> key = shape.relation->match_key();
-  for (std::size_t n = 0; n < key.size(); ++n) {
-    types.push_back(shape.types[key[n]]);
-    columns += fmt::format("b{} {}, ", n, types.back().sql());
-  }
-  connection.run(fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_expected({}i BIGINT, present BOOLEAN)", columns));
+  std::vector<TargetType> key_types;
+  for (const std::size_t column : key) key_types.push_back(shape.types[column]);
+  types.insert(types.end(), key_types.begin(), key_types.end());
+  connection.run(fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_expected({}, {}, i BIGINT, present BOOLEAN)",
+                             declared('c', shape.types), declared('b', key_types)));
   RowAppender appender(connection, "temp", "tailrace_expected", types);
   const std::vector<std::size_t> places = places_of(shape);
   Arena arena;
@@ -72,12 +70,7 @@ void stage_expected(Connection& connection, const Table& table, const std::vecto
 }
 
 std::string key_condition(const TableShape& shape, const char* row, const char* staged) {
-  std::string out;
-  const std::vector<std::size_t> key = shape.relation->match_key();
-  for (std::size_t n = 0; n < key.size(); ++n)
-    out += fmt::format("{}{}.{} = {}.b{}", n == 0 ? "" : " AND ", row, identifier(shape.relation->columns[key[n]].name),
-                       staged, n);
-  return out;
+  return equal_columns(*shape.relation, shape.relation->match_key(), row, staged);
 }
 
 }  // namespace tailrace::duckdb

@@ -62,7 +62,7 @@ void TableWriter::end_versions() {
   if (!endings.empty()) {
     connection_.run(
         fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_endings({}, moment TIMESTAMPTZ, lsn UBIGINT, seq UBIGINT)",
-                    declare('b', shape_.key_types())));
+                    declared('b', shape_.key_types())));
     RowAppender rows(connection_, "temp", "tailrace_endings", shape_.key_types());
     bool continues = false;
     for (const auto& ending : endings) {
@@ -85,7 +85,7 @@ void TableWriter::end_versions() {
 void TableWriter::end_staged(std::size_t count, bool continues, const Change& some) {
   const std::string history = table_.history_name();
   std::string source = "tailrace_endings";
-  std::string matches = key_matches("h", "k") + " AND h.is_current";
+  std::string matches = equal_columns(*shape_.relation, shape_.key, "h", "k") + " AND h.is_current";
   if (count <= kFewRows) {
     // DuckDB finds few rows by their place without reading the other columns of the table.
     connection_.run(

@@ -52,7 +52,7 @@ void TableWriter::stage_removed() {
   connection_.run(
       fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_removed({}, g BIGINT, n BIGINT, moment TIMESTAMPTZ, "
                   "lsn UBIGINT, seq UBIGINT)",
-                  declare('c', shape_.types)));
+                  declared('c', shape_.types)));
   RowAppender rows(connection_, "temp", "tailrace_removed", shape_.types);
   std::int64_t number = 0;
   for (const auto& group : batch_.multiset().groups()) {

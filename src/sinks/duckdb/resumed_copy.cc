@@ -22,12 +22,8 @@ std::string name_of_keys(const Table& table) {
 
 /// SQL: whether the row of the table called t has the key that was noted as s.
 std::string has_key(const Table& table) {
-  std::string out;
-  const std::vector<std::size_t> key = table.shape.relation->match_key();
-  for (std::size_t n = 0; n < key.size(); ++n)
-    out +=
-        fmt::format("{}t.{} = s.c{}", n == 0 ? "" : " AND ", identifier(table.shape.relation->columns[key[n]].name), n);
-  return out;
+  const Relation& relation = *table.shape.relation;
+  return equal_columns(relation, relation.match_key(), "t", "s", 'c');
 }
 
 /// The key's texts, then its values in the target's types.
@@ -47,13 +43,9 @@ void DuckdbSink::State::Resumed::begin(const sinks::PartialCopy& partial, const 
   count_ = 0;
   state_.begin();
   const std::vector<TargetType> types = noted_types(table_->shape);
-  std::string columns;
-  for (std::size_t n = 0; n < types.size(); ++n) {
-    const bool text = n < types.size() / 2;
-    columns +=
-        fmt::format("{}{}{} {}", n == 0 ? "" : ", ", text ? 'k' : 'c', text ? n : n - types.size() / 2, types[n].sql());
-  }
-  state_.connection_->run(fmt::format("CREATE TABLE IF NOT EXISTS {}({})", name_of_keys(*table_), columns));
+  const auto values = types.begin() + static_cast<std::ptrdiff_t>(types.size() / 2);
+  state_.connection_->run(fmt::format("CREATE TABLE IF NOT EXISTS {}({}, {})", name_of_keys(*table_),
+                                      declared('k', {types.begin(), values}), declared('c', {values, types.end()})));
   keys_ = std::make_unique<RowAppender>(
       *state_.connection_, "tailrace", "changed_keys_of_" + std::to_string(table_->shape.relation->oid.value()), types);
 }

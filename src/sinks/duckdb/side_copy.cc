@@ -50,12 +50,12 @@ bool has_all(const std::vector<TextRow>& there, const std::vector<TextRow>& want
       wanted, [&there](const TextRow& column) { return std::ranges::find(there, column) != there.end(); });
 }
 
-[[noreturn]] void copy_again(const Table& hidden, const std::string& why) {
+}  // namespace
+
+void give_up_copy(const Table& hidden, const std::string& why) {
   throw RetryError("TR640", fmt::format("the copy of {} is void: {}", hidden.shape.relation->display_name(), why),
                    "none needed: it is made again under a new snapshot");
 }
-
-}  // namespace
 
 std::vector<sinks::TableName> DuckdbSink::State::Side::wanted() const {
   std::vector<sinks::TableName> names;
@@ -130,8 +130,8 @@ void DuckdbSink::State::Side::write_replay(const ChangeBatch& batch, const Posit
     changes.push_back(&change);
   }
   if (changes.empty()) return;
-  if (versions.refused() != nullptr) copy_again(*hidden_, versions.hold().reason);
-  if (versions.alters()) copy_again(*hidden_, "the table was altered meanwhile");
+  if (versions.refused() != nullptr) give_up_copy(*hidden_, versions.hold().reason);
+  if (versions.alters()) give_up_copy(*hidden_, "the table was altered meanwhile");
   state_.begin();
   try {
     versions.alter(*state_.connection_);
@@ -147,13 +147,13 @@ void DuckdbSink::State::Side::write_replay(const ChangeBatch& batch, const Posit
     state_.connection_->run("COMMIT");
   } catch (const SuspectTable& suspect) {
     state_.roll_back();
-    copy_again(*hidden_, suspect.reason);
+    give_up_copy(*hidden_, suspect.reason);
   } catch (...) {
     state_.roll_back();
     throw;
   }
   state_.in_transaction_ = false;
-  if (hidden_->hold) copy_again(*hidden_, hidden_->hold->reason);
+  if (hidden_->hold) give_up_copy(*hidden_, hidden_->hold->reason);
 }
 
 void DuckdbSink::State::Side::write_replayed(TableBatch& batch) {

@@ -55,6 +55,8 @@ class DuckdbSink::State::Side final : public sinks::SideCopy {
   void merge_part();
   /// Makes temp.tailrace_part with these keys, as the sink writes them.
   void stage_keys(const std::vector<std::string>& keys);
+  /// SQL: whether a row called t has the key of one of temp.tailrace_part, called s.
+  std::string staged_key() const;
   /// Takes these keys out of the part.
   void leave_out(const std::vector<std::string>& keys);
   /// SQL: the rows of the mirror or the history that are of the part.
@@ -71,5 +73,8 @@ class DuckdbSink::State::Side final : public sinks::SideCopy {
   /// Of rows of a part: the stream or the whole copy has told of them already.
   LetterBox known_letters_;
 };
+
+/// What was copied is of no use: throws RetryError TR640.
+[[noreturn]] void give_up_copy(const Table& hidden, const std::string& why);
 
 }  // namespace tailrace::duckdb

@@ -19,21 +19,8 @@ namespace {
 /// More rows of the target than that are not asked for by key.
 constexpr std::size_t kMostSuspects = 200'000;
 
-std::string key_names(const TableShape& shape) {
-  std::string out;
-  for (const std::size_t column : shape.key)
-    out += (out.empty() ? "" : ", ") + identifier(shape.relation->columns[column].name);
-  return out;
-}
-
-/// SQL: whether a row with the table's columns has the key of a staged one: b0, b1 …
-std::string has_staged_key(const TableShape& shape, const char* row, const char* staged) {
-  std::string out;
-  for (std::size_t n = 0; n < shape.key.size(); ++n)
-    out += fmt::format("{}{}.{} = {}.b{}", n == 0 ? "" : " AND ", row,
-                       identifier(shape.relation->columns[shape.key[n]].name), staged, n);
-  return out;
-}
+/// SQL: the target's key columns.
+std::string key_names(const TableShape& shape) { return listed_columns(*shape.relation, shape.key); }
 
 [[noreturn]] void refuse_reading(const std::string& table, const char* why) {
   throw BadConfigError("TR643", fmt::format("the target cannot read the condition on {}: {}", table, why),
@@ -43,11 +30,8 @@ std::string has_staged_key(const TableShape& shape, const char* row, const char*
 /// The keys in a table of key columns, as the source is asked for them.
 std::vector<std::string> read_keys(Connection& sql, const TableShape& shape, const std::string& table) {
   const std::vector<std::size_t> key = shape.relation->match_key();
-  std::string names;
-  for (const std::size_t column : key)
-    names += (names.empty() ? "" : ", ") + identifier(shape.relation->columns[column].name);
   std::vector<std::string> keys;
-  Result result = sql.stream(fmt::format("SELECT {} FROM {}", names, table));
+  Result result = sql.stream(fmt::format("SELECT {} FROM {}", listed_columns(*shape.relation, key), table));
   while (duckdb_data_chunk chunk = duckdb_fetch_chunk(*result.get())) {
     const std::unique_ptr<duckdb_data_chunk, void (*)(duckdb_data_chunk*)> owner(&chunk, duckdb_destroy_data_chunk);
     const idx_t size = duckdb_data_chunk_get_size(chunk);
@@ -136,9 +120,8 @@ void DuckdbSink::State::Side::part_loaded() {
 
 void DuckdbSink::State::Side::stage_keys(const std::vector<std::string>& keys) {
   const std::vector<TargetType> types = hidden_->shape.key_types();
-  std::string columns;
-  for (std::size_t n = 0; n < types.size(); ++n) columns += fmt::format("b{} {}, ", n, types[n].sql());
-  state_.connection_->run(fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_part({}i BIGINT)", columns));
+  state_.connection_->run(
+      fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_part({}, i BIGINT)", declared('b', types)));
   RowAppender rows(*state_.connection_, "temp", "tailrace_part", types);
   std::vector<Field> fields;
   for (std::size_t i = 0; i < keys.size(); ++i) {
@@ -157,9 +140,13 @@ void DuckdbSink::State::Side::leave_out(const std::vector<std::string>& keys) {
   if (keys.empty()) return;
   stage_keys(keys);
   for (const std::string& table : {hidden_->mirror_name(), missed_name()})
-    state_.connection_->run(fmt::format("DELETE FROM {} AS t USING temp.tailrace_part AS s WHERE {}", table,
-                                        has_staged_key(hidden_->shape, "t", "s")));
+    state_.connection_->run(
+        fmt::format("DELETE FROM {} AS t USING temp.tailrace_part AS s WHERE {}", table, staged_key()));
   state_.connection_->run("DROP TABLE temp.tailrace_part");
+}
+
+std::string DuckdbSink::State::Side::staged_key() const {
+  return equal_columns(*hidden_->shape.relation, hidden_->shape.key, "t", "s");
 }
 
 std::vector<const Change*> DuckdbSink::State::Side::changes_of_part(const std::vector<const Change*>& changes) {
@@ -172,10 +159,7 @@ std::vector<const Change*> DuckdbSink::State::Side::changes_of_part(const std::v
   const auto key_of = [&](TupleView tuple, TupleView fallback) {
     ByteView key;
     if (!tuple.present() || !read_key(tuple, fallback, columns, arena, key))
-      throw RetryError("TR640",
-                       fmt::format("the copy of {} is void: a change came without the key of its row",
-                                   hidden_->shape.relation->display_name()),
-                       "none needed: it is made again under a new snapshot");
+      give_up_copy(*hidden_, "a change came without the key of its row");
     return std::string(key);
   };
   std::vector<Keys> keys(changes.size());
@@ -196,11 +180,10 @@ std::vector<const Change*> DuckdbSink::State::Side::changes_of_part(const std::v
   std::unordered_set<std::string> alive;
   for (const TextRow& row :
        sql.rows(fmt::format("SELECT DISTINCT s.i::VARCHAR FROM temp.tailrace_part AS s JOIN {} AS t ON {}",
-                            hidden_->mirror_name(), has_staged_key(hidden_->shape, "t", "s"))))
+                            hidden_->mirror_name(), staged_key())))
     alive.insert(touched.at(std::stoull(row[0].second)));
   // What the stream has written since is not for the copy to remove.
-  sql.run(fmt::format("DELETE FROM {} AS t USING temp.tailrace_part AS s WHERE {}", missed_name(),
-                      has_staged_key(hidden_->shape, "t", "s")));
+  sql.run(fmt::format("DELETE FROM {} AS t USING temp.tailrace_part AS s WHERE {}", missed_name(), staged_key()));
   if (truncated) sql.run("DELETE FROM " + missed_name());
   sql.run("DROP TABLE temp.tailrace_part");
   std::vector<const Change*> kept;
@@ -227,9 +210,7 @@ void DuckdbSink::State::Side::merge_part() {
   const RelationPtr relation = hidden_->shape.relation;
   Table& table = *state_.tables_.at({relation->schema, relation->name});
   if (table.hold || !same_columns(hidden_->shape, table.shape) || !same_key(hidden_->shape, table.shape))
-    throw RetryError("TR640",
-                     fmt::format("the copy of {} is void: the target's table changed", relation->display_name()),
-                     "none needed: it is made again under a new snapshot");
+    give_up_copy(*hidden_, "the target's table changed");
   table.close_appenders();
   hidden_->close_appenders();
   // Rows that the target cannot hold, or still asks for: theirs is another way.

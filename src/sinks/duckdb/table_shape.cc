@@ -23,9 +23,31 @@ void TableShape::go_by_whole_rows() {
   if (relation->identity == ReplicaIdentity::kFull) key.clear();
 }
 
-std::string listed_columns(const Relation& relation, const std::string& prefix) {
+std::string listed_columns(const Relation& relation) {
   std::string out;
-  for (const Column& column : relation.columns) out += (out.empty() ? "" : ", ") + prefix + identifier(column.name);
+  for (const Column& column : relation.columns) out += (out.empty() ? "" : ", ") + identifier(column.name);
+  return out;
+}
+
+std::string listed_columns(const Relation& relation, const std::vector<std::size_t>& columns) {
+  std::string out;
+  for (const std::size_t column : columns) out += (out.empty() ? "" : ", ") + identifier(relation.columns[column].name);
+  return out;
+}
+
+std::string declared(char prefix, const std::vector<TargetType>& types) {
+  std::string out;
+  for (std::size_t n = 0; n < types.size(); ++n)
+    out += fmt::format("{}{}{} {}", n == 0 ? "" : ", ", prefix, n, types[n].sql());
+  return out;
+}
+
+std::string equal_columns(const Relation& relation, const std::vector<std::size_t>& columns, const char* row,
+                          const char* staged, char prefix) {
+  std::string out;
+  for (std::size_t n = 0; n < columns.size(); ++n)
+    out += fmt::format("{}{}.{} = {}.{}{}", n == 0 ? "" : " AND ", row, identifier(relation.columns[columns[n]].name),
+                       staged, prefix, n);
   return out;
 }
 

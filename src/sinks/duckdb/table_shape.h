@@ -31,10 +31,17 @@ struct TableShape {
   bool intermediate = false;
 };
 
-/// SQL: the relation's columns in order, each behind `prefix` ("t.").
-std::string listed_columns(const Relation& relation, const std::string& prefix = "");
+/// SQL: the relation's columns in order, or those with these indexes.
+std::string listed_columns(const Relation& relation);
+std::string listed_columns(const Relation& relation, const std::vector<std::size_t>& columns);
+/// SQL: declarations of staged columns: c0 TYPE, c1 TYPE … for the prefix 'c'.
+std::string declared(char prefix, const std::vector<TargetType>& types);
 /// SQL: the columns of a staged row in the same order: c0, c1 …
 std::string staged_columns(const TableShape& shape);
+/// SQL: whether the rows called `row` (with the relation's columns) and `staged` (b0, b1 … for the prefix 'b') have the
+/// same values in these columns, none of them NULL.
+std::string equal_columns(const Relation& relation, const std::vector<std::size_t>& columns, const char* row,
+                          const char* staged, char prefix = 'b');
 /// SQL: whether the rows called `row` (with the table's columns) and `staged` (c0, c1 …) are the same in everything.
 std::string row_condition(const TableShape& shape, const char* row, const char* staged);
 

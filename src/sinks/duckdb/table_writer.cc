@@ -36,21 +36,6 @@ RowAppender& TableWriter::history_rows() {
   return *table_.history_rows;
 }
 
-std::string TableWriter::declare(char prefix, const std::vector<TargetType>& types) const {
-  std::string out;
-  for (std::size_t n = 0; n < types.size(); ++n)
-    out += fmt::format("{}{}{} {}", n == 0 ? "" : ", ", prefix, n, types[n].sql());
-  return out;
-}
-
-std::string TableWriter::key_matches(const char* table, const char* staged) const {
-  std::string out;
-  for (std::size_t n = 0; n < shape_.key.size(); ++n)
-    out += fmt::format("{}{}.{} = {}.b{}", n == 0 ? "" : " AND ", table,
-                       identifier(shape_.relation->columns[shape_.key[n]].name), staged, n);
-  return out;
-}
-
 void TableWriter::expect(std::uint64_t wanted, std::uint64_t found, const Change& change, const char* what) {
   if (wanted == found) return;
   throw SuspectTable{&table_, batch_.position_of(change),
@@ -160,10 +145,11 @@ void TableWriter::fill_staged() {
     }
   }
   connection_.run(fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_stage({}, {}, {}{}, is_version BOOLEAN)",
-                              declare('c', shape_.types), history_columns(), declare('b', shape_.key_types()), flags));
+                              declared('c', shape_.types), history_columns(), declared('b', shape_.key_types()),
+                              flags));
   stage_rows();
-  std::string from =
-      fmt::format("temp.tailrace_stage AS s JOIN {} AS t ON {}", table_.mirror_name(), key_matches("t", "s"));
+  std::string from = fmt::format("temp.tailrace_stage AS s JOIN {} AS t ON {}", table_.mirror_name(),
+                                 equal_columns(*shape_.relation, shape_.key, "t", "s"));
   if (staged_.size() <= kFewRows) {
     connection_.run(fmt::format(
         "CREATE OR REPLACE TEMP TABLE tailrace_places AS SELECT t.rowid AS rid, s.rowid AS sid FROM {}", from));
@@ -227,7 +213,7 @@ void TableWriter::delete_keys() {
   for (const auto& slot : batch_.keyed().slots()) {
     if (!slot.existed) continue;
     if (count++ > 0) continue;
-    connection_.run(fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_keys({})", declare('b', shape_.key_types())));
+    connection_.run(fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_keys({})", declared('b', shape_.key_types())));
   }
   if (count == 0) return;
   {
@@ -242,8 +228,9 @@ void TableWriter::delete_keys() {
     }
     keys.flush();
   }
-  const auto deleted = connection_.run(fmt::format("DELETE FROM {} AS t USING temp.tailrace_keys AS k WHERE {}",
-                                                   table_.mirror_name(), key_matches("t", "k")));
+  const auto deleted =
+      connection_.run(fmt::format("DELETE FROM {} AS t USING temp.tailrace_keys AS k WHERE {}", table_.mirror_name(),
+                                  equal_columns(*shape_.relation, shape_.key, "t", "k")));
   connection_.run("DROP TABLE temp.tailrace_keys");
   expect(count, deleted, *some, "earlier");
 }

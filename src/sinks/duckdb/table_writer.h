@@ -57,10 +57,6 @@ class TableWriter {
   std::int64_t effective(const Change& change) const;
   std::int64_t lsn(const Change& change) const;
   std::int64_t seq(const Change& change) const;
-  /// "c0 TYPE, c1 TYPE, …" with the given prefix.
-  std::string declare(char prefix, const std::vector<TargetType>& types) const;
-  /// t."id" = s.b0 AND …
-  std::string key_matches(const char* table, const char* staged) const;
 
   Connection& connection_;
   TableBatch& batch_;
