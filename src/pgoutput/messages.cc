@@ -267,7 +267,7 @@ std::uint64_t ordinals_of(ByteView message) {
 
 std::string description_of(Oid relation) {
   std::string message(1, static_cast<char>(MessageType::kDescription));
-  for (int shift = 24; shift >= 0; shift -= 8) message += static_cast<char>(relation.value() >> shift & 0xff);
+  ByteWriter(message).be32(relation.value());
   return message;
 }
 

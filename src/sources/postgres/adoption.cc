@@ -33,21 +33,21 @@ void wait_for_prepared(Connection& sql, const std::stop_token& stop, const std::
 
 }  // namespace
 
-std::optional<std::string> reason_not_to_adopt(Connection& sql, const SlotState& slot) {
-  if (slot.plugin != "pgoutput") return "it is of plugin " + slot.plugin;
-  if (slot.temporary) return "it is temporary";
-  if (slot.active_pid != 0) return "process " + std::to_string(slot.active_pid) + " is reading from it";
-  if (slot.wal_status == "lost") return "it is lost";
-  if (slot.database != sql.query("SELECT current_database()", kDoing).at(0, 0))
-    return "it is of database " + slot.database;
+std::optional<std::string> reason_not_to_adopt(Connection& sql, const std::optional<SlotState>& slot) {
+  if (!slot) return "it does not exist";
+  if (slot->plugin != "pgoutput") return "it is of plugin " + slot->plugin;
+  if (slot->temporary) return "it is temporary";
+  if (slot->active_pid != 0) return "process " + std::to_string(slot->active_pid) + " is reading from it";
+  if (slot->wal_status == "lost") return "it is lost";
+  if (slot->database != sql.query("SELECT current_database()", kDoing).at(0, 0))
+    return "it is of database " + slot->database;
   return std::nullopt;
 }
 
 AdoptedSlot adopt_slot(Connection& sql, const SourceSpec& spec, std::stop_token stop,
                        const std::function<void()>& waiting) {
   const auto slot = read_slot(sql, spec.slot);
-  const std::optional<std::string> reason = slot ? reason_not_to_adopt(sql, *slot) : "it does not exist";
-  if (reason)
+  if (const std::optional<std::string> reason = reason_not_to_adopt(sql, slot))
     throw RefusedError("TR111", "slot \"" + spec.slot + "\" cannot be taken over: " + *reason,
                        "name a slot of pgoutput that nobody reads");
   AdoptedSlot adopted;

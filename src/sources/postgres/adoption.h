@@ -20,7 +20,7 @@ struct AdoptedSlot {
 };
 
 /// Why the slot cannot be taken over, as text for people; nothing when it can.
-std::optional<std::string> reason_not_to_adopt(Connection& sql, const SlotState& slot);
+std::optional<std::string> reason_not_to_adopt(Connection& sql, const std::optional<SlotState>& slot);
 
 /// Takes the slot of the spec over as it stands; changes nothing at the server. Of a slot with two-phase decoding the
 /// content of what is prepared now may have been sent to somebody else, so it waits until that has ended; meanwhile

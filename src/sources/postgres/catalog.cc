@@ -8,6 +8,7 @@
 #include "base/table_patterns.h"
 #include "pgoutput/messages.h"
 #include "sources/postgres/sql_array.h"
+#include "sources/postgres/standby.h"
 
 namespace tailrace::postgres {
 namespace {
@@ -55,15 +56,16 @@ ReplicaIdentity identity_of(std::string_view text) {
   return ReplicaIdentity::kDefault;
 }
 
+/// A table's columns; where the server's WAL is comes last.
 const char* kColumnsSql =
     "SELECT a.attname, a.attnum, a.atttypid, a.atttypmod, a.attnotnull, c.relreplident, "
     "       COALESCE(array_position(pk.indkey::int2[], a.attnum) + 1, 0), COALESCE(pk.indimmediate, false), "
     "       c.relreplident = 'f' OR (c.relreplident = 'd' AND pk.indimmediate AND a.attnum = ANY(pk.indkey)) OR "
     "       (c.relreplident = 'i' AND a.attnum = ANY(ri.indkey)), "
     "       c.relnatts, c.relfilenode, c.relkind = 'p', a.atthasmissing, (a.attmissingval::text::text[])[1], "
-    "       a.xmin::text, COALESCE(d.oid, 0), "
-    "       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END "
-    "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
+    "       a.xmin::text, COALESCE(d.oid, 0), ";
+const char* kOfTableSql =
+    " FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
     "LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum "
     "LEFT JOIN pg_index pk ON pk.indrelid = c.oid AND pk.indisprimary AND pk.indisvalid "
     "LEFT JOIN pg_index ri ON ri.indrelid = c.oid AND ri.indisreplident "
@@ -142,7 +144,8 @@ void settle_attnums(std::vector<Column>& columns, std::int16_t attributes) {
 
 Catalog::TableRow Catalog::read_table(Oid oid) {
   TableRow table;
-  const Rows rows = connection_.query(kColumnsSql, {std::to_string(oid.value())}, kDoing);
+  const Rows rows =
+      connection_.query(std::string(kColumnsSql) + kWalEnd + kOfTableSql, {std::to_string(oid.value())}, kDoing);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     Column column;
     column.name = rows.at(i, 0);
@@ -152,6 +155,9 @@ Catalog::TableRow Catalog::read_table(Oid oid) {
     column.not_null = rows.flag(i, 4);
     column.primary_key_place = static_cast<std::int16_t>(rows.number(i, 6));
     column.in_identity = rows.flag(i, 8);
+    if (rows.flag(i, 12)) column.missing = rows.at(i, 13);
+    column.written = static_cast<std::uint32_t>(rows.unsigned_number(i, 14));
+    column.default_value = rows.oid(i, 15);
     table.columns.push_back(std::move(column));
     table.found = true;
     table.identity = identity_of(rows.at(i, 5));
@@ -160,10 +166,6 @@ Catalog::TableRow Catalog::read_table(Oid oid) {
     table.storage = rows.unsigned_number(i, 10);
     table.partitioned = rows.flag(i, 11);
     table.as_of = rows.lsn(i, 16);
-    Column& last = table.columns.back();
-    if (rows.flag(i, 12)) last.missing = rows.at(i, 13);
-    last.written = static_cast<std::uint32_t>(rows.unsigned_number(i, 14));
-    last.default_value = rows.oid(i, 15);
   }
   if (table.partitioned) read_partitions(oid, table);
   if (!publications_.empty()) table.membership = read_membership(oid);
@@ -176,8 +178,7 @@ void Catalog::read_partitions(Oid oid, TableRow& table) {
   bool one_story = true;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (rows.number(i, 1) == 0) continue;
-    const auto named = [&](const Column& column) { return column.name == rows.at(i, 0); };
-    const auto column = std::ranges::find_if(table.columns, named);
+    const auto column = std::ranges::find(table.columns, rows.at(i, 0), &Column::name);
     if (rows.number(i, 1) != rows.number(i, 2) || rows.at(i, 3) != rows.at(i, 4)) {
       one_story = false;
     } else if (column != table.columns.end()) {
@@ -258,6 +259,19 @@ void Catalog::complete_types(std::vector<Column>& columns) {
   if (!columns.empty()) name_types(columns);
 }
 
+std::shared_ptr<Relation> Catalog::without_columns(Oid oid, const TableRow& table) {
+  auto relation = std::make_shared<Relation>();
+  relation->oid = oid;
+  relation->identity = table.identity;
+  relation->primary_key_immediate = table.primary_key_immediate;
+  relation->attributes = table.attributes;
+  relation->storage = table.storage;
+  relation->partitions = table.partitions;
+  relation->membership = table.membership;
+  relation->as_of = table.as_of;
+  return relation;
+}
+
 RelationPtr Catalog::resolve(ByteView relation_message) {
   const pgoutput::RelationMessage message = pgoutput::parse_relation(relation_message);
   TableRow table = read_table(message.oid);
@@ -269,21 +283,13 @@ RelationPtr Catalog::resolve(ByteView relation_message) {
     std::this_thread::sleep_for(kBetweenLooks);
     table = read_table(message.oid);
   }
-  auto relation = std::make_shared<Relation>();
-  relation->oid = message.oid;
+  auto relation = without_columns(message.oid, table);
   relation->schema = message.schema;
   relation->name = message.name;
   relation->identity = static_cast<ReplicaIdentity>(message.replica_identity);
-  relation->primary_key_immediate = table.primary_key_immediate;
-  relation->attributes = table.attributes;
-  relation->storage = table.storage;
-  relation->partitions = table.partitions;
-  relation->membership = table.membership;
-  relation->as_of = table.as_of;
   for (const pgoutput::RelationColumn& sent : message.columns) {
     Column column;
-    const auto known =
-        std::ranges::find_if(table.columns, [&](const Column& candidate) { return candidate.name == sent.name; });
+    const auto known = std::ranges::find(table.columns, sent.name, &Column::name);
     if (known != table.columns.end()) column = *known;
     // Of another type it may be another column of that name.
     if (column.type.declared != sent.type || column.type.typmod != sent.typmod) {
@@ -310,17 +316,10 @@ RelationPtr Catalog::resolve(ByteView relation_message) {
 
 RelationPtr Catalog::describe(const PublishedTable& table, Lsn as_of) {
   TableRow row = read_table(table.oid);
-  auto relation = std::make_shared<Relation>();
-  relation->oid = table.oid;
+  auto relation = without_columns(table.oid, row);
   relation->schema = table.schema;
   relation->name = table.name;
-  relation->identity = row.identity;
-  relation->primary_key_immediate = row.primary_key_immediate;
-  relation->attributes = row.attributes;
-  relation->storage = row.storage;
-  relation->partitions = std::move(row.partitions);
-  relation->membership = row.membership;
-  relation->as_of = as_of.valid() ? as_of : row.as_of;
+  if (as_of.valid()) relation->as_of = as_of;
   std::erase_if(row.columns, [&](const Column& column) {
     return std::ranges::find(table.columns, column.name) == table.columns.end();
   });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -73,6 +74,8 @@ class Catalog {
   };
 
   TableRow read_table(Oid oid);
+  /// What a table's row says of it besides its columns and its name.
+  static std::shared_ptr<Relation> without_columns(Oid oid, const TableRow& table);
   /// The missing values of a partitioned table are those of its partitions.
   void read_partitions(Oid oid, TableRow& table);
   /// How the table comes through the publications (catalog_facts.cc); 0: not at all.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sources/postgres/catalog.h"
+#include "sources/postgres/publication.h"
 #include "sources/postgres/sql_array.h"
 
 namespace tailrace::postgres {
@@ -27,7 +28,6 @@ const char* kMembershipSql =
     "SELECT hashtextextended(string_agg(said, ',' ORDER BY said), 0) FROM entry "
     "WHERE EXISTS (SELECT FROM pg_class WHERE oid = $1::oid AND relpersistence = 'p')";
 
-/// Server 15 and later.
 const char* kSchemasSql =
     " UNION ALL SELECT 'schema' || n.oid || above.link FROM pg_publication_namespace n "
     "JOIN pg_class c ON c.relnamespace = n.pnnspid JOIN above ON above.oid = c.oid WHERE n.pnpubid = p.oid";
@@ -70,10 +70,8 @@ std::uint64_t number(const Rows& rows, std::size_t row, std::size_t column) {
 }  // namespace
 
 std::uint64_t Catalog::read_membership(Oid oid) {
-  std::string sql = kMembershipSql;
-  constexpr std::string_view kPlace = "$schemas";
-  sql.replace(sql.find(kPlace), kPlace.size(), connection_.server_version() >= 150000 ? kSchemasSql : "");
-  const Rows rows = connection_.query(sql, {std::to_string(oid.value()), text_array(publications_)}, kDoing);
+  const Rows rows = connection_.query(with_schemas(connection_, kMembershipSql, kSchemasSql),
+                                      {std::to_string(oid.value()), text_array(publications_)}, kDoing);
   return rows.empty() || rows.is_null(0, 0) ? 0 : number(rows, 0, 0);
 }
 

@@ -92,7 +92,7 @@ void examine_server(Examination& now) {
 }
 
 void examine_adoption(Examination& now, const std::optional<SlotState>& slot) {
-  const std::optional<std::string> reason = slot ? reason_not_to_adopt(now.sql, *slot) : "it does not exist";
+  const std::optional<std::string> reason = reason_not_to_adopt(now.sql, slot);
   if (!reason) return;
   now.add({"TR111", Severity::kError, "slot to adopt",
            "replication slot \"" + now.spec.slot + "\" cannot be taken over: " + *reason,

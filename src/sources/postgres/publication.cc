@@ -136,6 +136,11 @@ bool publishes_all_changes(Connection& sql, const std::string& publication) {
   return !rows.empty() && rows.flag(0, 0);
 }
 
+std::string with_schemas(const Connection& sql, std::string query, const char* part) {
+  constexpr std::string_view kPlace = "$schemas";
+  return query.replace(query.find(kPlace), kPlace.size(), sql.server_version() >= 150000 ? part : "");
+}
+
 std::string describe_publication(const std::vector<PublishedTable>& tables) {
   std::string out;
   for (const PublishedTable& table : tables) {

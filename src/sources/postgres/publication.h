@@ -45,6 +45,10 @@ std::string unpublished_tables(Connection& sql, const std::vector<std::string>& 
 /// Whether a publication lets inserts, updates and deletes through.
 bool publishes_all_changes(Connection& sql, const std::string& publication);
 
+/// `query` with `part` in the place of "$schemas" where publications may hold whole schemas (server 15 and later), and
+/// with nothing there where they may not.
+std::string with_schemas(const Connection& sql, std::string query, const char* part);
+
 /// The tables of publications and their row filters as text that is to be remembered and compared.
 std::string describe_publication(const std::vector<PublishedTable>& tables);
 /// Tables of `then` that `now` lacks, as text for people; empty when there are none. Both as

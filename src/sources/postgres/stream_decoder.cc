@@ -218,13 +218,17 @@ void StreamDecoder::lone_message(ByteView message) {
   ++counts_.changes;
 }
 
+void StreamDecoder::spill(Streamed& streamed, Xid xid, Xid sub, ByteView message) {
+  if (!streamed.spill) patiently([&] { streamed.spill = log_.open_spill(xid); });
+  patiently([&] { streamed.spill->append(sub, message); });
+}
+
 void StreamDecoder::spill_message(ByteView message) {
   const auto taken = pgoutput::take_sub_xid({const_cast<char*>(message.data()), message.size()});
   const Xid sub = taken.sub_xid;
   const ByteView plain = taken.message;
   Streamed& streamed = streamed_[segment_.value()];
-  if (!streamed.spill) patiently([&] { streamed.spill = log_.open_spill(segment_); });
-  patiently([&] { streamed.spill->append(sub, plain); });
+  spill(streamed, segment_, sub, plain);
   if (tells_of_ddl(plain)) streamed.has_ddl = true;
   if (plain.front() == static_cast<char>(MessageType::kRelation)) {
     streamed.relations.emplace_back(sub, plain);
@@ -247,6 +251,8 @@ void StreamDecoder::stream_commit(ByteView message) {
   Streamed streamed = node ? std::move(node.mapped()) : Streamed{};
   const CommitRecord record{end.commit_lsn, end.end_lsn, end.xid, end.commit_time, std::move(streamed.origin)};
   const std::uint64_t changes = streamed.total_changes();
+  for (const auto& [sub, bytes] : streamed.relations)
+    sent_relations_[pgoutput::parse_relation(bytes).oid.value()] = bytes;
   if (known(end.commit_lsn)) {
     if (changes > 0) overlap_.resent(record);
     return keep_relations(streamed);
@@ -255,16 +261,11 @@ void StreamDecoder::stream_commit(ByteView message) {
   passed_ = end.end_lsn;
   if (changes == 0) return keep_relations(streamed);
   adopt(streamed, record);
-  for (const auto& [sub, bytes] : streamed.relations)
-    sent_relations_[pgoutput::parse_relation(bytes).oid.value()] = bytes;
   count(record, changes);
 }
 
 void StreamDecoder::keep_relations(const Streamed& streamed) {
-  for (const auto& [sub, bytes] : streamed.relations) {
-    sent_relations_[pgoutput::parse_relation(bytes).oid.value()] = bytes;
-    pending_relations_.push_back(resolve_(bytes));
-  }
+  for (const auto& [sub, bytes] : streamed.relations) pending_relations_.push_back(resolve_(bytes));
 }
 
 void StreamDecoder::adopt(Streamed& streamed, const CommitRecord& record) {
@@ -302,8 +303,7 @@ void StreamDecoder::begin_prepare(ByteView message) {
 
 void StreamDecoder::prepared_relation(Prepared& prepared, ByteView message) {
   Streamed& content = prepared.content;
-  if (!content.spill) patiently([&] { content.spill = log_.open_spill(prepared.xid); });
-  patiently([&] { content.spill->append(prepared.xid, message); });
+  spill(content, prepared.xid, prepared.xid, message);
   content.relations.emplace_back(prepared.xid, message);
   prepared.told.insert(pgoutput::parse_relation(message).oid.value());
 }
@@ -315,10 +315,8 @@ void StreamDecoder::prepared_message(ByteView message) {
     const auto sent = sent_relations_.find(oid.value());
     if (sent != sent_relations_.end()) prepared_relation(prepared, sent->second);
   }
-  Streamed& content = prepared.content;
-  if (!content.spill) patiently([&] { content.spill = log_.open_spill(prepared.xid); });
-  patiently([&] { content.spill->append(prepared.xid, message); });
-  ++content.changes[prepared.xid.value()];
+  spill(prepared.content, prepared.xid, prepared.xid, message);
+  ++prepared.content.changes[prepared.xid.value()];
 }
 
 void StreamDecoder::prepare(ByteView message) {

@@ -107,6 +107,8 @@ class StreamDecoder {
   void relation(ByteView message);
   void change(ByteView message);
   void lone_message(ByteView message);
+  /// `xid`: of the transaction as a whole.
+  void spill(Streamed& streamed, Xid xid, Xid sub, ByteView message);
   void spill_message(ByteView message);
   /// The transaction is not logged, but the server counts its relations as sent from now on.
   void keep_relations(const Streamed& streamed);

@@ -5,7 +5,9 @@
 
 #include "base/log.h"
 #include "sources/postgres/fence.h"
+#include "sources/postgres/publication.h"
 #include "sources/postgres/sql_array.h"
+#include "sources/postgres/standby.h"
 
 namespace tailrace::postgres {
 namespace {
@@ -42,7 +44,6 @@ const char* kNumbersSql =
     "       THEN (SELECT said FROM altered) END), 0) "
     "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY($1::oid[])";
 
-/// Server 15 and later.
 const char* kSchemasSql =
     ", (SELECT string_agg(oid::text, ',' ORDER BY oid) FROM pg_publication_namespace WHERE pnpubid IN (TABLE ours))";
 
@@ -102,10 +103,8 @@ TableNumbers read_table_numbers(Connection& sql, const std::vector<PublishedTabl
                                 const std::vector<std::string>& publications) {
   std::vector<Oid> oids;
   for (const PublishedTable& table : tables) oids.push_back(table.oid);
-  std::string query = kNumbersSql;
-  constexpr std::string_view kPlace = "$schemas";
-  query.replace(query.find(kPlace), kPlace.size(), sql.server_version() >= 150000 ? kSchemasSql : "");
-  const Rows rows = sql.query(query, {oid_array(oids), text_array(publications)}, kDoing);
+  const Rows rows =
+      sql.query(with_schemas(sql, kNumbersSql, kSchemasSql), {oid_array(oids), text_array(publications)}, kDoing);
   TableNumbers out;
   for (std::size_t i = 0; i < rows.size(); ++i)
     out.tables[rows.oid(i, 0)] = {static_cast<std::uint64_t>(rows.number(i, 3)), std::string(rows.at(i, 1)),
@@ -165,11 +164,7 @@ void TableWatch::begin_look(Connection& sql, Catalog& catalog, const std::vector
     return;
   }
   // Behind all commits that the numbers speak of.
-  const Lsn seen = sql.query(
-                          "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE "
-                          "pg_current_wal_insert_lsn() END",
-                          kDoing)
-                       .lsn(0, 0);
+  const Lsn seen = sql.query(std::string("SELECT ") + kWalEnd, kDoing).lsn(0, 0);
   difference_ = {seen, std::move(now)};
   nudge(sql);
 }
