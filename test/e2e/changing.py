@@ -34,10 +34,11 @@ def until(mirror: Shop, condition, what: str) -> None:
 
 
 def assert_same(mirror: Shop, table: str, *columns: str) -> None:
-    """REQUIRES: the program has let go of the file."""
+    """`table`: of the schema public, unless it names another. REQUIRES: the program has let go of the file."""
     listed = ", ".join(f"{column}::text" for column in columns)
-    there = mirror.cluster.query(f"SELECT {listed} FROM {table}", database=mirror.database)
-    here = rows(mirror.target, f"SELECT {listed} FROM public.{table}")
+    query = f"SELECT {listed} FROM {table if '.' in table else f'public.{table}'}"
+    there = mirror.cluster.query(query, database=mirror.database)
+    here = rows(mirror.target, query)
     assert sorted(here, key=repr) == sorted(there, key=repr), table
 
 

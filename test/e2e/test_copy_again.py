@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from e2e.changing import copied_again, until
 from e2e.duckdb_file import rows
 from e2e.shop import Shop
 from e2e.tailrace import Answer, Exit
@@ -12,20 +13,8 @@ from e2e.tailrace import Answer, Exit
 CURRENT = "SELECT count(*) FROM public.{0}__history WHERE is_current"
 
 
-def wait_until(condition, shop: Shop, what: str) -> None:
-    for _ in range(600):
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{what}\n{shop.tailrace.status()}\n{shop.process.err()}")
-
-
 def problems(shop: Shop) -> list[str]:
     return [problem["code"] for problem in shop.tailrace.status()["problems"]]
-
-
-def copied_again(shop: Shop) -> int:
-    return shop.process.err().count("copy.merged")
 
 
 def ask_for_copy(shop: Shop, *tables: str) -> Answer:
@@ -50,7 +39,7 @@ def test_a_table_that_nobody_can_explain_is_copied_again_by_itself(mirror: Shop)
     mirror.wait()
     mirror.cluster.execute("ALTER TABLE customers ALTER COLUMN joined TYPE text USING 'since ' || joined",
                            "INSERT INTO customers (name) VALUES ('new')", database=mirror.database)
-    wait_until(lambda: copied_again(mirror) == 1, mirror, "the table is not copied")
+    until(mirror, lambda: copied_again(mirror) == 1, "the table is not copied")
     mirror.cluster.execute("UPDATE customers SET joined = 'today' WHERE id % 2 = 0", "DELETE FROM orders WHERE id % 3 = 0",
                            database=mirror.database)
     mirror.wait()
@@ -69,7 +58,7 @@ def test_a_held_table_is_followed_again_after_a_copy_that_was_asked_for(mirror: 
     mirror.wait()
     assert problems(mirror) == ["TR609"]
     snapshot(mirror, "public.customers")
-    wait_until(lambda: not problems(mirror), mirror, "the table stays held")
+    until(mirror, lambda: not problems(mirror), "the table stays held")
     mirror.cluster.execute("UPDATE customers SET name = 'x' WHERE id % 2 = 0", database=mirror.database)
     mirror.wait()
     mirror.stop()
@@ -82,7 +71,7 @@ def test_a_new_table_of_the_publication_is_copied_by_itself(mirror: Shop):
     mirror.wait()
     mirror.cluster.execute("CREATE TABLE late (id int PRIMARY KEY, v text)",
                            "INSERT INTO late SELECT g, 'before' FROM generate_series(1, 2000) g", database=mirror.database)
-    wait_until(lambda: copied_again(mirror) == 1, mirror, "the table is not copied")
+    until(mirror, lambda: copied_again(mirror) == 1, "the table is not copied")
     mirror.cluster.execute("UPDATE late SET v = 'after' WHERE id % 5 = 0", database=mirror.database)
     mirror.wait()
     assert problems(mirror) == []
@@ -115,7 +104,7 @@ def test_a_copy_beside_writers_changes_nothing_where_nothing_differs(mirror: Sho
     writer.start()
     try:
         snapshot(mirror, "public.orders", "bag")
-        wait_until(lambda: copied_again(mirror) == 2, mirror, "the tables are not copied")
+        until(mirror, lambda: copied_again(mirror) == 2, "the tables are not copied")
     finally:
         stop.set()
         writer.join()
@@ -134,9 +123,9 @@ def test_a_table_that_cannot_be_copied_is_named(mirror: Shop):
     mirror.start("--log-level", "info")
     mirror.wait()
     snapshot(mirror, "public.nowhere")
-    wait_until(lambda: problems(mirror) == ["TR641"], mirror, "nobody says that there is no such table")
+    until(mirror, lambda: problems(mirror) == ["TR641"], "nobody says that there is no such table")
     snapshot(mirror, "public.orders")
-    wait_until(lambda: copied_again(mirror) == 1, mirror, "the table is not copied")
+    until(mirror, lambda: copied_again(mirror) == 1, "the table is not copied")
     assert problems(mirror) == []
     mirror.stop()
     mirror.assert_equal()
@@ -161,7 +150,7 @@ def test_a_copy_that_is_killed_anywhere_is_made_again(mirror: Shop, point: str):
     mirror.change()
     mirror.start("--history", "--log-level", "info")
     mirror.wait()
-    wait_until(lambda: copied_again(mirror) == 1, mirror, "the copy is not made again")
+    until(mirror, lambda: copied_again(mirror) == 1, "the copy is not made again")
     mirror.wait()
     assert problems(mirror) == []
     mirror.stop()

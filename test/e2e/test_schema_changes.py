@@ -2,8 +2,8 @@
 
 import pytest
 
+from e2e.changing import assert_same, copied_again, execute, settle
 from e2e.duckdb_file import rows
-from e2e.changing import copied_again, execute, settle
 from e2e.shop import Shop
 from e2e.tailrace import Exit
 
@@ -25,12 +25,6 @@ def run(mirror: Shop, dropped: str = "drop", more: str = "") -> None:
 def no_problems(mirror: Shop) -> None:
     settle(mirror)
     assert "duckdb.held" not in mirror.process.err()
-
-
-def assert_same(mirror: Shop, table: str, *columns: str) -> None:
-    listed = ", ".join(f"{column}::text" for column in columns)
-    query = f"SELECT {listed} FROM {table}"
-    assert sorted(rows(mirror.target, query), key=repr) == sorted(mirror.cluster.query(query, database=mirror.database), key=repr)
 
 
 def test_added_columns_show_their_defaults_in_older_rows(mirror: Shop):
