@@ -102,7 +102,11 @@ class DemoPipeline {
   }
   pipeline::PipelineStatus status() const { return pipeline_->status(); }
   Pipeline& pipeline() { return *pipeline_; }
-  void drop_at_source() const { source_.drop(true, true); }
+  void drop_at_source() const {
+    // Whatever is to be said of the publication, the slot would keep WAL.
+    source_.drop(pipeline_->catalog(), true, false);
+    source_.drop(pipeline_->catalog(), false, true);
+  }
 
   /// The only row of an answer of the mirror, as text.
   std::vector<std::string> ask(const std::string& sql) const {

@@ -76,7 +76,10 @@ ExitCode drop(const DropOptions& options, const GlobalOptions& globals) {
   const Remains remains = read_remains(paths, options);
   const std::vector<std::string> lines = what_goes(remains, options, paths);
   ask_first(lines, globals);
-  if (options.slot || options.publication) source_for_url(remains.source).drop(options.slot, options.publication);
+  if (options.slot || options.publication) {
+    pipeline::Catalog catalog(paths.catalog(), pipeline::Catalog::Access::kRead);
+    source_for_url(remains.source).drop(catalog, options.slot, options.publication);
+  }
   if (options.targets)
     for (const pipeline::SinkSetup& sink : remains.sinks) sink.remove();
   std::filesystem::remove_all(paths.root);
@@ -98,7 +101,7 @@ void add_drop_command(Frame& frame) {
   command->add_option("name", options->name, "The pipeline");
   command->add_option("--source", options->source, "The source's URI, when it needs a password")->type_name("URI");
   command->add_flag("--slot", options->slot, "Also its replication slot");
-  command->add_flag("--publication", options->publication, "Also its publication");
+  command->add_flag("--publication", options->publication, "Also its publication, if it made it");
   command->add_flag("--targets", options->targets, "Also the targets with their data");
 }
 

@@ -72,7 +72,7 @@ source:
     url: {1}
     # Patterns (tailrace docs table-patterns). ["public.*"] would take new tables along, too.
     tables:
-{2}    # Made when missing; `tailrace drop {0} --slot --publication` removes them.
+{2}    # Made when missing; `tailrace drop {0} --slot --publication` removes what was made.
     slot: tailrace_{0}
     publication: {{name: tailrace_{0}, create: true}}
     snapshot: {{mode: initial, parallel: 2}}

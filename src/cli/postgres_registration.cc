@@ -45,6 +45,11 @@ class CatalogMemory final : public postgres::SourceMemory {
       facts.upgraded_to = json.value("upgraded_to", std::uint64_t{0});
       facts.adopted_until = Lsn(json.value("adopted_until", std::uint64_t{0}));
       facts.tables = json.value("tables", "");
+      if (json.contains("made_publications")) {
+        facts.made_publications.emplace();
+        for (const nlohmann::json& oid : json.at("made_publications"))
+          facts.made_publications->emplace_back(oid.get<std::uint32_t>());
+      }
       return facts;
     } catch (const nlohmann::json::exception& error) {
       throw CorruptionError("TR515", std::string("the catalog's facts of the source cannot be read: ") + error.what(),
@@ -53,19 +58,23 @@ class CatalogMemory final : public postgres::SourceMemory {
   }
 
   void save(const SourceFacts& facts) override {
-    const nlohmann::json json = {{"system_identifier", facts.system_identifier},
-                                 {"timeline", facts.timeline},
-                                 {"database", facts.database.value()},
-                                 {"slot", facts.slot},
-                                 {"publication", facts.publication},
-                                 {"consistent_point", facts.consistent_point.value()},
-                                 {"acknowledged", facts.acknowledged.value()},
-                                 {"protocol", facts.protocol},
-                                 {"streaming", facts.streaming},
-                                 {"published", facts.published},
-                                 {"upgraded_to", facts.upgraded_to},
-                                 {"adopted_until", facts.adopted_until.value()},
-                                 {"tables", facts.tables}};
+    nlohmann::json json = {{"system_identifier", facts.system_identifier},
+                           {"timeline", facts.timeline},
+                           {"database", facts.database.value()},
+                           {"slot", facts.slot},
+                           {"publication", facts.publication},
+                           {"consistent_point", facts.consistent_point.value()},
+                           {"acknowledged", facts.acknowledged.value()},
+                           {"protocol", facts.protocol},
+                           {"streaming", facts.streaming},
+                           {"published", facts.published},
+                           {"upgraded_to", facts.upgraded_to},
+                           {"adopted_until", facts.adopted_until.value()},
+                           {"tables", facts.tables}};
+    if (facts.made_publications) {
+      json["made_publications"] = nlohmann::json::array();
+      for (const Oid oid : *facts.made_publications) json["made_publications"].push_back(oid.value());
+    }
     store_.save_facts(json.dump(),
                       std::to_string(facts.system_identifier) + "/" + std::to_string(facts.database.value()));
   }
@@ -188,7 +197,10 @@ pipeline::SourceSetup setup_of(const SourceSpec& spec) {
           },
           .wanted = [patterns = TablePatterns(spec.tables)](
                         std::string_view schema, std::string_view table) { return patterns.match(schema, table); },
-          .drop = [spec](bool slot, bool publication) { postgres::drop_at_source(spec, slot, publication); }};
+          .drop =
+              [spec](pipeline::FactStore& facts, bool slot, bool publication) {
+                postgres::drop_at_source(spec, CatalogMemory(facts).load(), slot, publication);
+              }};
 }
 
 }  // namespace

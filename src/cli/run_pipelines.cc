@@ -90,6 +90,10 @@ class Running {
     if (!first_run_ || !pipeline_.prepared()) return {};
     first_run_ = false;
     const auto& source = spec().source;
+    const sources::SourceStatus made = status().source;
+    if (!made.made_slot) return {};
+    if (!made.made_publication)
+      return fmt::format("created   slot {}      undo: tailrace drop {} --slot", source.slot, spec().name);
     return fmt::format("created   publication {}, slot {}      undo: tailrace drop {} --slot --publication",
                        source.publication, source.slot, spec().name);
   }
@@ -110,10 +114,15 @@ class Running {
   std::jthread thread_;
 };
 
-void show(std::list<Running>& running, Progress& progress) {
-  std::vector<PipelineStatus> statuses;
-  for (Running& one : running) {
+void tell_creations(std::list<Running>& running, Progress& progress) {
+  for (Running& one : running)
     if (const std::string created = one.take_creation(); !created.empty()) progress.say(created);
+}
+
+void show(std::list<Running>& running, Progress& progress) {
+  tell_creations(running, progress);
+  std::vector<PipelineStatus> statuses;
+  for (const Running& one : running) {
     if (!one.ended()) statuses.push_back(one.status());
   }
   progress.show(statuses);
@@ -186,6 +195,7 @@ std::optional<std::vector<PipelineSpec>> run_once(std::vector<PipelineSpec> spec
     bell.wait_until(next_show);
   }
   progress.finish();
+  tell_creations(running, progress);
   const std::exception_ptr failure = report_ends(running, options.until_caught_up, progress);
   if (globals.json) {
     for (const Running& one : running) fmt::print("{}\n", pipeline::to_json(one.status()).dump());

@@ -39,8 +39,8 @@ struct SourceSetup {
   /// Whether the configuration wants a table; its changes may arrive all the same, where somebody else made the
   /// publication. Null = all. Any thread.
   TableRule wanted = {};
-  /// Removes at the source what was made there for the pipeline.
-  std::function<void(bool slot, bool publication)> drop = {};
+  /// Removes at the source what was made there for the pipeline, as far as `facts` know it to be the pipeline's.
+  std::function<void(FactStore& facts, bool slot, bool publication)> drop = {};
 };
 
 /// What a sink is given by the pipeline it belongs to.

@@ -56,6 +56,9 @@ struct SourceStatus {
   /// Commit time of the last transaction, by the server's clock.
   PgTime last_commit_time;
   std::string slot;
+  /// Made at the server in this run, or in one that was broken off while it began.
+  bool made_slot = false;
+  bool made_publication = false;
   /// "reserved", "extended", "unreserved", "lost".
   std::string wal_status;
   /// Bytes of WAL that may still be written before the slot is in danger; nothing when there is no limit.

@@ -7,7 +7,7 @@ import pytest
 from e2e.cluster import Cluster
 from e2e.duckdb_file import rows
 from e2e.shop import Shop
-from e2e.tailrace import Exit, Tailrace
+from e2e.tailrace import Answer, Exit, Tailrace
 
 pytestmark = pytest.mark.smoke
 
@@ -23,6 +23,37 @@ def test_drop_takes_slot_and_publication_away(mirror: Shop):
     assert mirror.cluster.query(slots) == [(0,)]
     assert mirror.cluster.query(publications, database=mirror.database) == [(0,)]
     assert mirror.target.exists()
+
+
+def drop(mirror: Shop, *options: str) -> Answer:
+    return mirror.tailrace.command("drop", "shop", "--yes", "--state", mirror.tailrace.state, *options)
+
+
+def test_drop_leaves_a_publication_of_somebody_else_alone(mirror: Shop):
+    mirror.cluster.execute("CREATE PUBLICATION tailrace_shop FOR ALL TABLES", database=mirror.database)
+    mirror.start("--until-caught-up")
+    assert mirror.process.wait(60) == Exit.DONE, mirror.process.err()
+    said = mirror.process.err() + mirror.process.out()
+    assert "created   slot tailrace_shop" in said and "--publication" not in said, said
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'tailrace_shop'"
+    answer = drop(mirror, "--slot", "--publication")
+    assert answer.code == Exit.REQUEST and "TR141" in answer.err, str(answer)
+    assert 'DROP PUBLICATION "tailrace_shop"' in answer.err and mirror.cluster.query(slots) == [(1,)], str(answer)
+    answer = drop(mirror, "--slot")
+    assert answer.code == Exit.DONE and mirror.cluster.query(slots) == [(0,)], str(answer)
+    assert mirror.cluster.query("SELECT pubname FROM pg_publication", database=mirror.database) == [("tailrace_shop",)]
+
+
+def test_a_publication_is_known_as_ours_after_a_start_that_was_broken_off(mirror: Shop):
+    for place in ("source.publication_remembered", "source.after_slot_created"):
+        mirror.start(TAILRACE_CRASH_AT=place)
+        assert mirror.process.wait(60) < 0, mirror.process.err()
+    mirror.start("--until-caught-up")
+    assert mirror.process.wait(60) == Exit.DONE, mirror.process.err()
+    assert "created   publication tailrace_shop, slot" in mirror.process.err() + mirror.process.out()
+    answer = drop(mirror, "--slot", "--publication")
+    assert answer.code == Exit.DONE, str(answer)
+    assert mirror.cluster.query("SELECT pubname FROM pg_publication", database=mirror.database) == []
 
 
 def test_a_copy_that_was_dropped_half_way_is_made_again(mirror: Shop):

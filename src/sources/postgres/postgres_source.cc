@@ -67,30 +67,6 @@ std::string start_command(const Connection& replication, const SourceFacts& fact
   return command + ")";
 }
 
-void refuse_publications(Connection& sql, const SourceSpec& spec, const std::vector<std::string>& publications,
-                         const std::vector<Candidate>& tables) {
-  if (const std::string missing = unpublished_tables(sql, publications, tables);
-      spec.create_publication && !missing.empty())
-    throw RefusedError("TR119", "publication \"" + spec.publication + "\" exists, but lacks " + missing,
-                       "DROP PUBLICATION " + sql.quoted_name(spec.publication) + "; -- it is then made anew");
-  if (Catalog(sql).published_tables(publications, spec.tables).empty())
-    throw RefusedError("TR119", "publication \"" + spec.publication + "\" has none of the tables",
-                       "ALTER PUBLICATION " + sql.quoted_name(spec.publication) + " ADD TABLE …;");
-}
-
-/// Removes the slot of a start that was interrupted before it was remembered: nothing was read from it.
-void drop_unfinished_slot(Connection& sql, const std::string& name) {
-  const auto slot = read_slot(sql, name);
-  if (!slot) return;
-  if (slot->active_pid != 0)
-    throw RetryError("TR112",
-                     "process " + std::to_string(slot->active_pid) + " of the server is still making slot \"" + name +
-                         "\" for a connection that was lost",
-                     "none needed: it ends once the transactions that it waits for have ended");
-  sql.query("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active",
-            {name}, "dropping the slot of an interrupted start");
-}
-
 milliseconds status_interval(Connection& replication) {
   const Rows rows = replication.query("SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'",
                                       "reading wal_sender_timeout");
@@ -123,7 +99,8 @@ class PostgresSource::Impl {
 
  private:
   void prepare_once(const std::optional<SourceFacts>& remembered, const std::stop_token& stop);
-  void make_slot(Sessions& sessions, const ServerIdentity& server, bool intended_before, const std::stop_token& stop);
+  void make_slot(Sessions& sessions, const ServerIdentity& server, const std::optional<SourceFacts>& intended,
+                 const std::stop_token& stop);
   void resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& remembered);
   void begin_log(const SourceFacts& facts);
   void run_session(const StopSignal& signal, const std::stop_token& stop);
@@ -226,16 +203,16 @@ void PostgresSource::Impl::prepare_once(const std::optional<SourceFacts>& rememb
     status.server_lsn = server.flushed;
   });
   if (remembered && remembered->consistent_point.valid()) return resume(sessions, server, *remembered);
-  make_slot(sessions, server, remembered.has_value(), stop);
+  make_slot(sessions, server, remembered, stop);
 }
 
-void PostgresSource::Impl::make_slot(Sessions& sessions, const ServerIdentity& server, bool intended_before,
-                                     const std::stop_token& stop) {
+void PostgresSource::Impl::make_slot(Sessions& sessions, const ServerIdentity& server,
+                                     const std::optional<SourceFacts>& intended, const std::stop_token& stop) {
   if (log_.end().commit_end.valid())
     throw RefusedError("TR118", "there is a log, but what it was read from is not remembered",
                        "delete the whole state directory, or bring its catalog back");
   Connection& sql = *sessions.sql;
-  if (intended_before && !spec_.adopt_slot) drop_unfinished_slot(sql, spec_.slot);
+  if (intended && !spec_.adopt_slot) drop_unfinished_slot(sql, spec_.slot);
   const std::vector<Candidate> tables = find_candidates(sql, spec_.tables);
   refuse_errors(examine(sql, spec_, tables, false));
   SourceFacts facts;
@@ -246,9 +223,15 @@ void PostgresSource::Impl::make_slot(Sessions& sessions, const ServerIdentity& s
   facts.publication = spec_.publication;
   facts.protocol = protocol_for(sql.server_version());
   facts.streaming = facts.protocol >= 2 && spec_.streaming != StreamingMode::kOff;
+  facts.made_publications = intended ? intended->made_publications : std::vector<Oid>();
+  if (!facts.made_publications) facts.made_publications.emplace();
   if (!spec_.adopt_slot) set_facts(facts);
-  const std::vector<std::string> publications = ensure_publications(sql, spec_, tables);
-  refuse_publications(sql, spec_, publications, tables);
+  const std::vector<std::string> publications =
+      ensure_publications(sql, spec_, tables, [&](const std::vector<Oid>& made) {
+        facts.made_publications->insert(facts.made_publications->end(), made.begin(), made.end());
+        set_facts(facts);
+      });
+  refuse_unfit_publications(sql, spec_, publications, tables);
   NewSlot made;
   if (spec_.adopt_slot) {
     const AdoptedSlot adopted = adopt_slot(sql, spec_, stop, [&] { tell_waiting(sql, "the adopted slot"); });
@@ -263,6 +246,10 @@ void PostgresSource::Impl::make_slot(Sessions& sessions, const ServerIdentity& s
   facts.published = describe_publication(published);
   facts.tables = read_table_numbers(sql, published, publications).str();
   set_facts(facts);
+  board_.update([&](SourceStatus& status) {
+    status.made_slot = !spec_.adopt_slot;
+    status.made_publication = publications_of_others(sql, publications, *facts.made_publications).empty();
+  });
   no_longer_waiting();
   begin_log(facts);
   log::info("source.slot", "slot {} {} at {}", spec_.slot, spec_.adopt_slot ? "was adopted" : "was made",

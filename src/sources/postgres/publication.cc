@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "base/crash_point.h"
 #include "base/error.h"
 #include "base/table_patterns.h"
 
@@ -33,6 +34,13 @@ std::string append_name(const SourceSpec& spec) { return spec.publication + "_ap
 
 bool publication_exists(Connection& sql, const std::string& name) {
   return !sql.query("SELECT FROM pg_publication WHERE pubname = $1", {name}, "looking for the publication").empty();
+}
+
+/// 0 when it does not exist.
+Oid publication_oid(Connection& sql, const std::string& name) {
+  const Rows rows =
+      sql.query("SELECT oid FROM pg_publication WHERE pubname = $1", {name}, "looking for the publication");
+  return rows.empty() ? Oid() : rows.oid(0, 0);
 }
 
 std::string publication_command(const Connection& sql, const std::string& name,
@@ -88,15 +96,32 @@ std::vector<std::string> existing_publications(Connection& sql, const SourceSpec
 }
 
 std::vector<std::string> ensure_publications(Connection& sql, const SourceSpec& spec,
-                                             const std::vector<Candidate>& tables) {
+                                             const std::vector<Candidate>& tables,
+                                             const std::function<void(const std::vector<Oid>& made)>& remember) {
   std::vector<std::string> names = existing_publications(sql, spec);
   if (!names.empty() && names.front() == spec.publication) return names;
   if (!spec.create_publication)
     throw RefusedError("TR119", "publication \"" + spec.publication + "\" does not exist",
                        "CREATE PUBLICATION " + sql.quoted_name(spec.publication) + " FOR ALL TABLES;");
-  for (const std::string& command : publication_commands(sql, spec, tables, !names.empty()))
-    sql.query(command, "making the publication (its role must own the tables and may create in the database)");
-  return existing_publications(sql, spec);
+  constexpr const char* kDoing = "making the publication (its role must own the tables and may create in the database)";
+  sql.query("BEGIN", kDoing);
+  for (const std::string& command : publication_commands(sql, spec, tables, !names.empty())) sql.query(command, kDoing);
+  const std::vector<std::string> all = existing_publications(sql, spec);
+  std::vector<Oid> made;
+  for (const std::string& name : all)
+    if (std::ranges::find(names, name) == names.end()) made.push_back(publication_oid(sql, name));
+  remember(made);
+  TAILRACE_CRASH_POINT("source.publication_remembered");
+  sql.query("COMMIT", kDoing);
+  return all;
+}
+
+std::vector<std::string> publications_of_others(Connection& sql, const std::vector<std::string>& names,
+                                                const std::vector<Oid>& made) {
+  std::vector<std::string> others;
+  for (const std::string& name : names)
+    if (std::ranges::find(made, publication_oid(sql, name)) == made.end()) others.push_back(name);
+  return others;
 }
 
 std::string publication_sql(const Connection& sql, const SourceSpec& spec, const std::vector<Candidate>& tables) {
@@ -128,6 +153,17 @@ std::string unpublished_tables(Connection& sql, const std::vector<std::string>& 
   }
   if (count > kNamesShown) out += " and " + std::to_string(count - kNamesShown) + " more";
   return out;
+}
+
+void refuse_unfit_publications(Connection& sql, const SourceSpec& spec, const std::vector<std::string>& publications,
+                               const std::vector<Candidate>& tables) {
+  if (const std::string missing = unpublished_tables(sql, publications, tables);
+      spec.create_publication && !missing.empty())
+    throw RefusedError("TR119", "publication \"" + spec.publication + "\" exists, but lacks " + missing,
+                       "DROP PUBLICATION " + sql.quoted_name(spec.publication) + "; -- it is then made anew");
+  if (Catalog(sql).published_tables(publications, spec.tables).empty())
+    throw RefusedError("TR119", "publication \"" + spec.publication + "\" has none of the tables",
+                       "ALTER PUBLICATION " + sql.quoted_name(spec.publication) + " ADD TABLE …;");
 }
 
 bool publishes_all_changes(Connection& sql, const std::string& publication) {

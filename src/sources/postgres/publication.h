@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,10 +30,15 @@ std::vector<Candidate> find_candidates(Connection& sql, const std::vector<std::s
 /// without identity.
 std::vector<std::string> existing_publications(Connection& sql, const SourceSpec& spec);
 
-/// Makes the publications for `tables`, or finds them there, and gives their names. Throws RefusedError: missing and
-/// not to be made (TR119), not allowed (TR106).
+/// Makes the publications for `tables`, or finds them there, and gives their names. `remember` is given those that are
+/// made, before anybody sees them. Throws RefusedError: missing and not to be made (TR119), not allowed (TR106).
 std::vector<std::string> ensure_publications(Connection& sql, const SourceSpec& spec,
-                                             const std::vector<Candidate>& tables);
+                                             const std::vector<Candidate>& tables,
+                                             const std::function<void(const std::vector<Oid>& made)>& remember);
+
+/// Those of `names` that are none of `made`.
+std::vector<std::string> publications_of_others(Connection& sql, const std::vector<std::string>& names,
+                                                const std::vector<Oid>& made);
 
 /// The statements that make them, for whoever may.
 std::string publication_sql(const Connection& sql, const SourceSpec& spec, const std::vector<Candidate>& tables);
@@ -40,6 +46,11 @@ std::string publication_sql(const Connection& sql, const SourceSpec& spec, const
 /// Those of `tables` that no publication of these holds (nor an ancestor of them), as text for people; empty when there
 /// are none.
 std::string unpublished_tables(Connection& sql, const std::vector<std::string>& publications,
+                               const std::vector<Candidate>& tables);
+
+/// Throws RefusedError (TR119) when these publications, existing as they are, lack some of `tables` or have none of the
+/// tables that are wanted.
+void refuse_unfit_publications(Connection& sql, const SourceSpec& spec, const std::vector<std::string>& publications,
                                const std::vector<Candidate>& tables);
 
 /// Whether a publication lets inserts, updates and deletes through.

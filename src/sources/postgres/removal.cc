@@ -21,15 +21,37 @@ std::string quoted_value(std::string_view value) {
   return out + "'";
 }
 
+void refuse_others(Connection& sql, const std::vector<std::string>& publications,
+                   const std::optional<SourceFacts>& facts) {
+  const bool remembered = facts && facts->made_publications;
+  const std::vector<std::string> others =
+      publications_of_others(sql, publications, remembered ? *facts->made_publications : std::vector<Oid>());
+  if (others.empty()) return;
+  std::string names;
+  std::string statements;
+  for (const std::string& name : others) {
+    names += (names.empty() ? "" : ", ") + sql.quoted_name(name);
+    statements += " DROP PUBLICATION " + sql.quoted_name(name) + ";";
+  }
+  const bool older = facts && !facts->made_publications;
+  throw BadConfigError(
+      "TR141",
+      older ? "an older version of Tailrace began this pipeline and did not remember whose publication " + names + " is"
+            : "publication " + names + " was not made by this pipeline",
+      "leave --publication away; if nobody else reads from it:" + statements);
+}
+
 }  // namespace
 
-void drop_at_source(const SourceSpec& spec, bool slot, bool publication) {
+void drop_at_source(const SourceSpec& spec, const std::optional<SourceFacts>& facts, bool slot, bool publication) {
   const auto sql = Connection::open(spec, ConnectionKind::kSql);
+  const std::vector<std::string> publications =
+      publication ? existing_publications(*sql, spec) : std::vector<std::string>();
+  refuse_others(*sql, publications, facts);
   if (slot)
     sql->query("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1", {spec.slot},
                "dropping the slot");
-  if (!publication) return;
-  for (const std::string& name : existing_publications(*sql, spec))
+  for (const std::string& name : publications)
     sql->query("DROP PUBLICATION " + sql->quoted_name(name), "dropping the publication");
 }
 

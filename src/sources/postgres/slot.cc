@@ -172,6 +172,18 @@ NewSlot create_slot(Connection& replication, const std::string& name, std::stop_
   throw DefectError("a slot without a snapshot failed as if it had one");
 }
 
+void drop_unfinished_slot(Connection& sql, const std::string& name) {
+  const auto slot = read_slot(sql, name);
+  if (!slot) return;
+  if (slot->active_pid != 0)
+    throw RetryError("TR112",
+                     "process " + std::to_string(slot->active_pid) + " of the server is still making slot \"" + name +
+                         "\" for a connection that was lost",
+                     "none needed: it ends once the transactions that it waits for have ended");
+  sql.query("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active",
+            {name}, "dropping the slot of an interrupted start");
+}
+
 void verify_slot(const std::optional<SlotState>& slot, const SourceFacts& facts, const Position& log_end) {
   const std::string name = "replication slot \"" + facts.slot + "\"";
   if (!slot) throw RefusedError("TR115", name + " does not exist any more: changes since then are gone", kCopyAgain);

@@ -60,6 +60,10 @@ std::optional<SlotState> read_slot(Connection& sql, const std::string& name);
 NewSlot create_slot(Connection& replication, const std::string& name, std::stop_token stop,
                     const std::function<void()>& waiting);
 
+/// Removes the slot of a start that was broken off before it was remembered: nothing was read from it. Throws
+/// RetryError (TR112) while it is still being made.
+void drop_unfinished_slot(Connection& sql, const std::string& name);
+
 /// The part of verify_history() that may change until the slot is ours: to be asked again once it is.
 void verify_slot(const std::optional<SlotState>& slot, const SourceFacts& facts, const Position& log_end);
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/lsn.h"
 
@@ -32,6 +33,9 @@ struct SourceFacts {
   std::uint64_t upgraded_to = 0;
   /// What the tables were when the log was last told of them (TableNumbers::str()).
   std::string tables;
+  /// The publications that were made for this pipeline, remembered before they were there: all others are somebody
+  /// else's. Nothing where an older version made the slot and did not remember it.
+  std::optional<std::vector<Oid>> made_publications;
 
   bool operator==(const SourceFacts&) const = default;
 };

@@ -242,10 +242,40 @@ TEST_F(PreflightTest, drop_removes_slot_and_publications_and_may_be_repeated) {
   source.prepare({});
   EXPECT_EQ(run("SELECT FROM pg_publication").size(), 2u);
   source.begin_copy({}, {});
-  drop_at_source(spec(), true, true);
-  drop_at_source(spec(), true, true);
+  drop_at_source(spec(), memory.facts, true, true);
+  drop_at_source(spec(), memory.facts, true, true);
   EXPECT_TRUE(run("SELECT FROM pg_publication").empty());
   EXPECT_TRUE(run("SELECT FROM pg_replication_slots WHERE database = 'preflight'").empty());
+}
+
+TEST_F(PreflightTest, drop_leaves_publications_of_others_alone_and_then_the_slot_too) {
+  const auto refused = [this](const std::optional<SourceFacts>& facts) {
+    try {
+      drop_at_source(spec(), facts, true, true);
+      return std::string("nothing was refused");
+    } catch (const BadConfigError& error) {
+      return error.code() + ": " + error.remedy();
+    }
+  };
+  const std::string remedy =
+      "TR141: leave --publication away; if nobody else reads from it: DROP PUBLICATION \"tailrace_preflight\";";
+  FactsInMemory memory;
+  RecordingLog log;
+  PostgresSource source(spec(), memory, log);
+  source.prepare({});
+  source.begin_copy({}, {});
+  EXPECT_TRUE(source.status().made_slot);
+  EXPECT_TRUE(source.status().made_publication);
+  SourceFacts older = *memory.facts;
+  older.made_publications.reset();
+  EXPECT_EQ(refused(older), remedy);
+  EXPECT_EQ(refused(std::nullopt), remedy);
+  run("DROP PUBLICATION tailrace_preflight");
+  run("CREATE PUBLICATION tailrace_preflight FOR TABLE public.good");
+  EXPECT_EQ(refused(memory.facts), remedy);
+  EXPECT_EQ(run("SELECT FROM pg_replication_slots WHERE database = 'preflight'").size(), 1u);
+  drop_at_source(spec(), memory.facts, true, false);
+  EXPECT_EQ(run("SELECT FROM pg_publication").size(), 1u);
 }
 
 TEST_F(PreflightTest, a_server_that_does_not_log_enough_is_told_how_to) {
