@@ -23,6 +23,16 @@ add_library(PostgreSQL::PostgreSQL SHARED IMPORTED GLOBAL)
 set_target_properties(PostgreSQL::PostgreSQL PROPERTIES IMPORTED_LOCATION "${TAILRACE_LIBPQ}"
                                                        INTERFACE_INCLUDE_DIRECTORIES "${TAILRACE_LIBPQ_INCLUDE}")
 
+# cpp-httplib as Debian builds it: a library, with TLS, which the header has to be told.
+find_path(TAILRACE_HTTPLIB_INCLUDE httplib.h REQUIRED)
+find_library(TAILRACE_HTTPLIB cpp-httplib REQUIRED)
+add_library(httplib SHARED IMPORTED GLOBAL)
+set_target_properties(
+  httplib
+  PROPERTIES IMPORTED_LOCATION "${TAILRACE_HTTPLIB}"
+             INTERFACE_INCLUDE_DIRECTORIES "${TAILRACE_HTTPLIB_INCLUDE}"
+             INTERFACE_COMPILE_DEFINITIONS CPPHTTPLIB_OPENSSL_SUPPORT)
+
 # libduckdb and its header come from tools/bootstrap; their version stands in tools/deps.lock.
 file(STRINGS "${CMAKE_SOURCE_DIR}/tools/deps.lock" duckdb_line REGEX "^duckdb[ ]")
 string(REGEX MATCH "^duckdb +([0-9.]+)" _ "${duckdb_line}")

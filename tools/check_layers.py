@@ -42,6 +42,7 @@ KNOWS_TARGETS = re.compile(r"^src/cli/(CMakeLists\.txt|[a-z]+_registration\.cc|d
 FOREIGN_HEADERS = {
     "libpq-fe.h": re.compile(r"^src/sources/postgres/"),
     "duckdb.h": re.compile(r"^src/sinks/duckdb/"),
+    "httplib.h": re.compile(r"^src/server/http_server\.cc$"),
 }
 
 FORBIDDEN_WORDS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|^\s*using namespace std\b")

@@ -21,7 +21,7 @@ struct MirrorArguments {
   std::vector<std::string> exclude;
   std::string name;
   bool history = false;
-  bool until_caught_up = false;
+  RunRequest request;
   bool accept_upgrade = false;
 };
 
@@ -61,7 +61,7 @@ void add_mirror_command(Frame& frame) {
       [arguments](const GlobalOptions& globals) {
         std::vector<pipeline::PipelineSpec> specs;
         specs.push_back(spec_of(*arguments, globals));
-        return run_pipelines(std::move(specs), arguments->until_caught_up, globals);
+        return run_pipelines(std::move(specs), arguments->request, globals);
       },
       OnSignal::kTaken);
   command->add_option("source", arguments->source, "libpq URI or keywords")->required()->type_name("SOURCE");
@@ -72,8 +72,7 @@ void add_mirror_command(Frame& frame) {
   command->add_flag("--history", arguments->history, "Keep every version of every row in TABLE__history");
   command->add_flag("--accept-upgrade", arguments->accept_upgrade,
                     "The server is what pg_upgrade made of the one that was followed");
-  command->add_flag("--until-caught-up", arguments->until_caught_up,
-                    "End with 0 once all that was committed at the start is durable in the target");
+  add_run_options(*command, arguments->request);
 }
 
 }  // namespace tailrace::cli

@@ -12,7 +12,7 @@ namespace {
 
 struct RunArguments {
   std::vector<std::string> files;
-  bool until_caught_up = false;
+  RunRequest request;
 };
 
 std::vector<pipeline::PipelineSpec> read_files(const RunArguments& arguments, const GlobalOptions& globals) {
@@ -25,7 +25,7 @@ std::vector<pipeline::PipelineSpec> read_files(const RunArguments& arguments, co
 }
 
 ExitCode run_files(const RunArguments& arguments, const GlobalOptions& globals) {
-  return run_pipelines(read_files(arguments, globals), arguments.until_caught_up, globals,
+  return run_pipelines(read_files(arguments, globals), arguments.request, globals,
                        [&] { return read_files(arguments, globals); });
 }
 
@@ -37,8 +37,7 @@ void add_run_command(Frame& frame) {
       "run", "Run pipelines in the foreground", "tailrace run shop.yaml",
       [arguments](const GlobalOptions& globals) { return run_files(*arguments, globals); }, OnSignal::kTaken);
   command->add_option("pipeline", arguments->files, "Pipeline files")->required()->type_name("FILE");
-  command->add_flag("--until-caught-up", arguments->until_caught_up,
-                    "End with 0 once all that was committed at the start is durable in every sink");
+  add_run_options(*command, arguments->request);
 }
 
 }  // namespace tailrace::cli

@@ -21,6 +21,7 @@
 #include "pipeline/continuous_verification.h"
 #include "pipeline/control_server.h"
 #include "pipeline/pipeline.h"
+#include "server/http_server.h"
 
 namespace tailrace::cli {
 namespace {
@@ -50,11 +51,13 @@ class Bell {
 };
 
 /// One pipeline, the thread that runs it, and its control socket.
-class Running {
+class Running final : public server::Watched {
  public:
   /// `at_end` rings once it has ended.
-  Running(PipelineSpec spec, const pipeline::RunOptions& options, StopSignals& signals, Bell& at_end)
+  Running(PipelineSpec spec, const pipeline::RunOptions& options, StopSignals& signals, Bell& at_end,
+          server::WatchedPipelines& watched)
       : at_end_(at_end),
+        watched_(watched),
         pipeline_(std::move(spec), options),
         first_run_(!pipeline_.prepared()),
         stop_([this] { own_stop_.request_stop(); }),
@@ -62,14 +65,19 @@ class Running {
         control_(std::make_unique<pipeline::ControlServer>(pipeline_, stop_)),
         verification_(pipeline_) {}
 
-  ~Running() { own_stop_.request_stop(); }
+  ~Running() override {
+    watched_.remove(*this);
+    own_stop_.request_stop();
+  }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
 
   void start() {
+    beat();
+    watched_.add(*this);
     thread_ = std::jthread([this] {
       try {
-        pipeline_.run(own_stop_.get_token(), [] {});
+        pipeline_.run(own_stop_.get_token(), [this] { beat(); });
       } catch (const Error&) {
         failure_ = std::current_exception();
       } catch (const std::exception& error) {
@@ -81,7 +89,16 @@ class Running {
   }
 
   bool ended() const { return ended_; }
-  PipelineStatus status() const { return pipeline_.status(); }
+  PipelineStatus status() const override { return pipeline_.status(); }
+  const std::string& name() const override { return spec().name; }
+  Life life() const override {
+    if (ended_) return Life::kEnded;
+    return stop_requested() ? Life::kEnding : Life::kRuns;
+  }
+  std::chrono::milliseconds silence() const override {
+    const SteadyClock::duration since = SteadyClock::now().time_since_epoch() - last_beat_.load();
+    return std::chrono::duration_cast<std::chrono::milliseconds>(since);
+  }
   /// After ended().
   std::exception_ptr failure() const { return failure_; }
   const PipelineSpec& spec() const { return pipeline_.spec(); }
@@ -101,7 +118,11 @@ class Running {
   bool stop_requested() const { return own_stop_.stop_requested(); }
 
  private:
+  void beat() { last_beat_ = SteadyClock::now().time_since_epoch(); }
+
   Bell& at_end_;
+  server::WatchedPipelines& watched_;
+  std::atomic<SteadyClock::duration> last_beat_{};
   Pipeline pipeline_;
   bool first_run_;
   std::stop_source own_stop_;
@@ -153,14 +174,30 @@ std::exception_ptr report_ends(std::list<Running>& running, bool until_caught_up
   return first;
 }
 
+/// What the process shows of its pipelines over HTTP, if it is asked to; outlives them.
+struct Listening {
+  explicit Listening(const std::string& address) {
+    if (!address.empty()) server.emplace(server::parse_listen_address(address), watched);
+  }
+  /// To be told once.
+  std::string take_url() { return server && !std::exchange(told, true) ? server->url() : std::string(); }
+
+  server::WatchedPipelines watched;
+  std::optional<server::HttpServer> server;
+  bool told = false;
+};
+
 /// The new configuration, once it is asked for and good.
-std::optional<std::vector<PipelineSpec>> take_reload(StopSignals& signals, const Reload& reload, Progress& progress) {
+std::optional<std::vector<PipelineSpec>> take_reload(StopSignals& signals, const Reload& reload, Progress& progress,
+                                                     server::WatchedPipelines& watched) {
   if (!signals.take_reload()) return std::nullopt;
   try {
     std::vector<PipelineSpec> specs = reload();
+    watched.count_reload(true);
     progress.say("SIGHUP: the configuration was read again; stopping to go on with it.");
     return specs;
   } catch (const Error& error) {
+    watched.count_reload(false);
     print_error(error, false);
     progress.say("SIGHUP: the configuration is left as it was.");
     return std::nullopt;
@@ -170,14 +207,16 @@ std::optional<std::vector<PipelineSpec>> take_reload(StopSignals& signals, const
 /// Runs the pipelines to their end. Gives what is to be run instead of them, if that was asked for.
 std::optional<std::vector<PipelineSpec>> run_once(std::vector<PipelineSpec> specs, const pipeline::RunOptions& options,
                                                   StopSignals& signals, const GlobalOptions& globals,
-                                                  const Reload& reload) {
+                                                  const Reload& reload, Listening& listening) {
   Bell bell;
   const std::stop_callback at_signal(signals.token(), [&bell] { bell.ring(); });
   std::list<Running> running;
-  for (PipelineSpec& spec : specs) running.emplace_back(std::move(spec), options, signals, bell);
+  for (PipelineSpec& spec : specs) running.emplace_back(std::move(spec), options, signals, bell, listening.watched);
   for (Running& one : running) one.start();
+  listening.watched.set_phase(server::WatchedPipelines::Phase::kRunning);
 
   Progress progress(globals);
+  if (const std::string url = listening.take_url(); !url.empty()) progress.say("watch     " + url + "/metrics");
   bool told_stopping = false;
   std::optional<std::vector<PipelineSpec>> next;
   auto next_show = SteadyClock::now();
@@ -187,9 +226,11 @@ std::optional<std::vector<PipelineSpec>> run_once(std::vector<PipelineSpec> spec
       next_show = SteadyClock::now() + progress.pause();
     }
     if (signals.token().stop_requested() && !std::exchange(told_stopping, true)) {
+      listening.watched.set_phase(server::WatchedPipelines::Phase::kEnding);
       progress.say("stopping: draining what is in flight. Again to leave at once.");
     }
-    if (!next && (next = take_reload(signals, reload, progress))) {
+    if (!next && (next = take_reload(signals, reload, progress, listening.watched))) {
+      listening.watched.set_phase(server::WatchedPipelines::Phase::kStarting);
       for (Running& one : running) one.stop();
     }
     bell.wait_until(next_show);
@@ -207,6 +248,13 @@ std::optional<std::vector<PipelineSpec>> run_once(std::vector<PipelineSpec> spec
 
 }  // namespace
 
+void add_run_options(CLI::App& command, RunRequest& request) {
+  command.add_flag("--until-caught-up", request.until_caught_up,
+                   "End with 0 once all that was committed at the start is durable in every sink");
+  command.add_option("--listen", request.listen, "Answer /metrics, /livez and the like here, as in 127.0.0.1:8083")
+      ->type_name("ADDR");
+}
+
 void place_state(std::vector<PipelineSpec>& specs, const GlobalOptions& globals) {
   if (globals.state.empty()) return;
   if (specs.size() > 1) {
@@ -216,15 +264,16 @@ void place_state(std::vector<PipelineSpec>& specs, const GlobalOptions& globals)
   specs.front().state = globals.state;
 }
 
-ExitCode run_pipelines(std::vector<PipelineSpec> specs, bool until_caught_up, const GlobalOptions& globals,
+ExitCode run_pipelines(std::vector<PipelineSpec> specs, const RunRequest& request, const GlobalOptions& globals,
                        const Reload& reload) {
   // On a terminal SIGHUP says that it was closed.
   const bool reloads = reload && !is_terminal(STDIN_FILENO);
   StopSignals signals(reloads ? Hangup::kReload : Hangup::kStop);
   pipeline::RunOptions options;
-  options.until_caught_up = until_caught_up;
+  options.until_caught_up = request.until_caught_up;
+  Listening listening(request.listen);
   std::optional<std::vector<PipelineSpec>> next = std::move(specs);
-  while (next) next = run_once(std::move(*next), options, signals, globals, reload);
+  while (next) next = run_once(std::move(*next), options, signals, globals, reload, listening);
   return ExitCode::kDone;
 }
 
