@@ -59,7 +59,7 @@ class Mirror:
         assert self.process.stop(120) == Exit.DONE, self.process.err()
 
 
-@pytest.mark.parametrize("tables, memory", [(150, "512MiB"), pytest.param(5000, "4GiB", marks=pytest.mark.giants)])
+@pytest.mark.parametrize("tables, memory", [(150, "512MiB"), pytest.param(5000, "512MiB", marks=pytest.mark.giants)])
 def test_a_transaction_changes_very_many_tables(giant_cluster: Cluster, database: str, tailrace: Tailrace, tables: int, memory: str):
     with giant_cluster.connect(database) as connection:
         for first in range(0, tables, 500):

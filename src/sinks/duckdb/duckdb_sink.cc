@@ -24,6 +24,8 @@ constexpr std::uintmax_t kPouringWal = 32ULL << 20;
 constexpr auto kPouring = std::chrono::seconds(4);
 /// Checkpoints take at most one part in so many of the time, until the WAL is twice as long as it should be.
 constexpr int kShareOfTime = 4;
+// An appender has buffers of its own. Where more tables than this take part, theirs are not kept for the next batch.
+constexpr std::size_t kOpenAppenders = 500;
 constexpr std::uintmax_t kQuietWal = 4ULL << 20;
 constexpr auto kQuiet = std::chrono::milliseconds(200);
 
@@ -151,6 +153,7 @@ void DuckdbSink::State::close() {
   connection_.reset();
   database_.reset();
   letters_.clear();
+  memory_.released();
 }
 
 Table& DuckdbSink::State::adopt(std::unique_ptr<Table> table) {
@@ -280,7 +283,11 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch, bool inside) {
       last->add(change);
     }
   }
-  for (const auto& table : touched) write_table(*table);
+  provide_memory(touched);
+  for (const auto& table : touched) {
+    write_table(*table);
+    if (touched.size() > kOpenAppenders) table->table().close_appenders();
+  }
 }
 
 void DuckdbSink::State::write_table(TableBatch& batch) {
@@ -364,7 +371,7 @@ void DuckdbSink::State::maintain() {
   const bool quiet = now - last_commit_ > kQuiet;
   const bool affordable = since >= kShareOfTime * checkpoint_took_ || wal >= 2 * kBusyWal;
   const auto busy = bound_or_tested("BUSY_WAL", since < kPouring ? kPouringWal : kBusyWal);
-  if ((affordable && wal >= busy) || (quiet && wal >= kQuietWal)) checkpoint();
+  if ((affordable && (wal >= busy || memory_.crowded())) || (quiet && wal >= kQuietWal)) checkpoint();
   if (safety_ && durable_ && safety_->due(*durable_, now)) export_histories(now);
 }
 
@@ -383,22 +390,12 @@ void DuckdbSink::State::checkpoint() {
     throw_duckdb_error(type, text, "checkpoint");
   }
   TAILRACE_CRASH_POINT("duckdb.after_checkpoint");
+  memory_.released();
   last_checkpoint_ = SteadyClock::now();
   checkpoint_took_ = last_checkpoint_ - began;
   log::debug("duckdb.checkpoint", "checkpoint in {} ms",
              std::chrono::duration_cast<std::chrono::milliseconds>(checkpoint_took_).count());
   restore_memory();
-}
-
-/// After a checkpoint, which needs most: what was raised for it is not needed any more.
-void DuckdbSink::State::restore_memory() {
-  if (!memory_.raised()) return;
-  try {
-    connection_->run(fmt::format("SET memory_limit = '{}B'", memory_.given()));
-    memory_.restored();
-  } catch (const OutOfMemory& error) {
-    log::info("duckdb.memory", "{}", error.what());  // too much is in use: after the next one
-  }
 }
 
 std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {

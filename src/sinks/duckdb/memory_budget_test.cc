@@ -76,5 +76,53 @@ TEST(MemoryBudget, ATransactionOfManyWideRowsIsDoneWithMoreMemory) {
   EXPECT_EQ(target.query("SELECT current_setting('memory_limit')").front(), "64.0 MiB");
 }
 
+// DuckDB holds more for them than the limit, whatever their rows are.
+TEST(MemoryBudget, ATransactionOverManyTablesIsGivenWhatItNeedsBeforehandUntilTheNextCheckpoint) {
+  constexpr std::uint32_t kTables = 100;
+  DuckdbSpec spec;
+  spec.memory_limit = 24ULL << 20;
+  Target target(spec);
+  std::vector<RelationPtr> tables;
+  std::vector<std::pair<RelationPtr, std::vector<Row>>> copies;
+  for (std::uint32_t n = 0; n < kTables; ++n) {
+    tables.push_back(table("t" + std::to_string(n), {{"id", 20, -1, 1}, {"v"}}, ReplicaIdentity::kDefault, 16384 + n));
+    copies.push_back({tables.back(), {{"0", "old"}}});
+  }
+  target.copy(copies);
+  Clock clock;
+  Batch batch(clock);
+  batch.begin();
+  for (const RelationPtr& t : tables) batch.update(t, {"0", "changed"}).insert(t, {"1", "new"});
+  target.apply(batch);
+  EXPECT_EQ(target.query("SELECT current_setting('memory_limit')").front(), "72.0 MiB");
+  for (const auto& name : {"public.t0", "public.t99"})
+    EXPECT_THAT(target.rows(name), ElementsAre("0|changed", "1|new"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  target.sink().maintain();
+  EXPECT_EQ(target.query("SELECT current_setting('memory_limit')").front(), "24.0 MiB");
+}
+
+TEST(MemoryBudget, TablesAreCountedOnceUntilACheckpointAndNotBeyondABound) {
+  MemoryBudget budget(kMemory);
+  budget.hold(Oid(1), kMemory / 2);
+  budget.hold(Oid(1), kMemory / 2);
+  EXPECT_EQ(budget.held(), kMemory / 2);
+  EXPECT_EQ(budget.factor_needed(), 0u);
+  budget.hold(Oid(2), 1);
+  EXPECT_TRUE(budget.crowded());
+  ASSERT_EQ(budget.factor_needed(), 2u);
+  EXPECT_EQ(budget.raise(2), 2 * kMemory);
+  EXPECT_EQ(budget.factor_needed(), 0u);
+  budget.hold(Oid(3), 14 * kMemory);
+  EXPECT_EQ(budget.factor_needed(), 16u);
+  EXPECT_TRUE(MemoryBudget::allowed(16));
+  budget.hold(Oid(4), kMemory);
+  EXPECT_FALSE(MemoryBudget::allowed(budget.factor_needed()));
+  EXPECT_EQ(budget.times_missing(), 2u);
+  budget.released();
+  EXPECT_FALSE(budget.crowded());
+  EXPECT_EQ(budget.written_tables(), 0u);
+}
+
 }  // namespace
 }  // namespace tailrace::duckdb::test

@@ -80,6 +80,8 @@ class DuckdbSink::State {
   /// Nothing else in the target has the name that `table` gets.
   void make_room(const Relation& next, Table& table, const Position& at);
   void record(TableBatch& batch);
+  /// Lets DuckDB use more where it could not hold so many tables' rows. Throws RetryError when that were too much.
+  void provide_memory(const std::vector<std::unique_ptr<TableBatch>>& batches);
   void write_table(TableBatch& batch);
   /// The transaction is gone: the table is tried again by whole rows where that is possible, else held. Throws
   /// RetryError.

@@ -54,6 +54,9 @@ class TableBatch {
   bool continues(const Change& change) const {
     return !transaction_of(change).first_part || (restarted_ && change.transaction == restarted_in_);
   }
+  bool writes() const { return !keyed_->empty() || !multiset_->empty(); }
+  /// Rows of the target may go.
+  bool writes_old_rows() const { return !keyed_->only_inserts() || !multiset_->empty(); }
   KeyedFold& keyed() { return *keyed_; }
   MultisetFold& multiset() { return *multiset_; }
 
