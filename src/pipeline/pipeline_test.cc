@@ -346,6 +346,35 @@ TEST_F(PipelineTest, RowsThatLackAValueAreReadBesideTheStreamWhateverTheSourceDo
   EXPECT_TRUE(eventually([&] { return running->status().sinks.front().completed == 2U; }));
 }
 
+TEST_F(PipelineTest, WhatCameWhileATableWasCopiedAgainIsInTheCopyOnceAndBehindIt) {
+  std::atomic<bool> first{true};
+  std::atomic<bool> reads{false};
+  std::atomic<bool> goes_on{false};
+  server_.rows_at_start = {"old"};
+  server_.copy_fate = [&] {
+    if (first.exchange(false)) return;
+    reads = true;
+    eventually([&] { return goes_on.load(); });
+  };
+  server_.commit("before");
+  Background running(spec(), quick());
+  ASSERT_TRUE(eventually([this] { return target_.look() == Rows{"old", "before"}; }));
+  {
+    const std::lock_guard lock(target_.mutex);
+    target_.rows = {"bent"};
+  }
+  running->copy_again({"t1"}, "", "");
+  ASSERT_TRUE(eventually([&] { return reads.load(); }));
+  server_.commit("meanwhile");
+  ASSERT_TRUE(eventually([this] { return target_.look() == Rows{"bent", "meanwhile"}; }));
+  goes_on = true;
+  ASSERT_TRUE(eventually([this] { return target_.did("merge"); }));
+  server_.commit("after");
+  ASSERT_TRUE(eventually([this] { return target_.look().size() > 3; }));
+  EXPECT_EQ(running.finish(), "");
+  EXPECT_EQ(target_.look(), (Rows{"old", "before", "meanwhile", "after"}));
+}
+
 TEST_F(PipelineTest, CommandsReachItThroughTheSocket) {
   PipelineSpec answering = spec();
   answering.sinks[0].query = [](const QueryRequest& request, const QueryOutput& output, std::stop_token) {

@@ -97,10 +97,53 @@ struct MemoryTarget {
   }
 };
 
+/// A copy of the only table beside the stream: rows that came in place of the target's.
+class MemorySideCopy final : public sinks::SideCopy {
+ public:
+  explicit MemorySideCopy(MemoryTarget& target) : target_(target) {}
+
+  std::vector<sinks::TableName> wanted() const override { return {}; }
+  sinks::SidePlace begin(const RelationPtr&, const std::string&) override {
+    class Writer final : public sinks::CopyWriter {
+     public:
+      explicit Writer(std::vector<std::string>& rows) : rows_(rows) {}
+      void append(const CopiedRows& rows) override {
+        ByteReader in(rows.tuples);
+        while (!in.empty()) rows_.push_back(text_in(measure_tuple(in)));
+      }
+      void finish() override {}
+
+     private:
+      std::vector<std::string>& rows_;
+    };
+    rows_.clear();
+    return {.make_writer = [this] { return std::make_unique<Writer>(rows_); }, .suspects = nullptr};
+  }
+  void loaded(const CopiedTable& copied) override { fence_ = copied.fence; }
+  void replay(const ChangeBatch& batch, const Position& until) override {
+    for (const Change& change : batch.changes) {
+      const Transaction& transaction = batch.transactions[change.transaction];
+      if (transaction.commit_end > fence_.end && transaction.position(change.ordinal) <= until)
+        rows_.push_back(text_in(change.new_row));
+    }
+  }
+  void merge() override {
+    const std::lock_guard lock(target_.mutex);
+    target_.steps.emplace_back("merge");
+    target_.rows = rows_;
+  }
+  void drop() override { rows_.clear(); }
+
+ private:
+  MemoryTarget& target_;
+  std::vector<std::string> rows_;
+  Fence fence_;
+};
+
 /// A sink with transactions. A row "bad" is a dead letter.
 class MemorySink final : public sinks::Sink {
  public:
-  explicit MemorySink(MemoryTarget& target) : target_(target) {}
+  explicit MemorySink(MemoryTarget& target) : target_(target), side_(target) {}
 
   sinks::SinkState open() override {
     const std::lock_guard lock(target_.mutex);
@@ -183,6 +226,7 @@ class MemorySink final : public sinks::Sink {
     target_.lacking -= rows.rows.count;
     return rows.rows.count;
   }
+  sinks::SideCopy* side_copy() override { return &side_; }
   sinks::SetAside set_aside() override {
     const std::lock_guard lock(target_.mutex);
     step("set_aside");
@@ -203,6 +247,7 @@ class MemorySink final : public sinks::Sink {
   }
 
   MemoryTarget& target_;
+  MemorySideCopy side_;
   std::vector<std::string> staged_;
   std::vector<sinks::DeadLetter> letters_;
   sinks::Counters counters_;
@@ -216,6 +261,8 @@ struct MemoryServer {
   std::vector<std::string> rows_at_start;
   std::function<void()> prepare_fate = [] {};
   std::function<void()> stream_fate = [] {};
+  /// Called by a copy before it reads the rows of its snapshot.
+  std::function<void()> copy_fate = [] {};
   std::function<FencedRows(std::stop_token stop)> read_fate = [](const std::stop_token&) { return FencedRows(); };
 
   static Lsn end_of(std::size_t transaction) { return Lsn(1000 + 100 * (transaction + 1)); }
@@ -245,18 +292,20 @@ class MemorySource final : public sources::Source {
     }
     send_new();
   }
-  std::unique_ptr<sources::Copy> begin_copy(std::stop_token, const std::vector<sources::TableName>&) override {
+  /// Of the rows at the start; of a certain table: of what was committed by now, too.
+  std::unique_ptr<sources::Copy> begin_copy(std::stop_token, const std::vector<sources::TableName>& only) override {
     class Copy final : public sources::Copy {
      public:
-      explicit Copy(std::vector<std::string> rows) : rows_(std::move(rows)) {
+      Copy(MemoryServer& server, std::vector<std::string> rows, Lsn end) : server_(server), rows_(std::move(rows)) {
         tables_.push_back({.relation = text_table(1), .estimated_rows = 1, .pages = 1, .row_filter = ""});
-        fence_.end = Lsn(1000);
+        fence_.end = end;
       }
       const Fence& fence() const override { return fence_; }
       const std::vector<sources::TableToCopy>& tables() const override { return tables_; }
       void copy(const sources::TableToCopy& table,
                 const std::function<std::unique_ptr<sources::RowReceiver>()>& make_receiver,
                 sources::CopyProgress& progress, std::stop_token) override {
+        server_.copy_fate();
         CopiedRows rows{.relation = table.relation, .tuples = {}};
         for (const std::string& row : rows_) rows.tuples += tuple_of(row);
         rows.count = rows_.size();
@@ -269,12 +318,19 @@ class MemorySource final : public sources::Source {
                      sources::CopyProgress&, std::stop_token) override {}
 
      private:
+      MemoryServer& server_;
       std::vector<std::string> rows_;
       Fence fence_;
       std::vector<sources::TableToCopy> tables_;
     };
     const std::lock_guard lock(server_.mutex);
-    return std::make_unique<Copy>(server_.rows_at_start);
+    std::vector<std::string> rows = server_.rows_at_start;
+    Lsn end(1000);
+    if (!only.empty() && !server_.committed.empty()) {
+      rows.insert(rows.end(), server_.committed.begin(), server_.committed.end());
+      end = MemoryServer::end_of(server_.committed.size() - 1);
+    }
+    return std::make_unique<Copy>(server_, std::move(rows), end);
   }
   FencedRows read_keys(const RelationPtr&, const std::vector<std::string>&, std::stop_token stop) override {
     return server_.read_fate(stop);
