@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Under nohup this would be ignored here and in everything that is started from here.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "smoke: short tests that also run under the sanitizers")
+    config.addinivalue_line("markers", "server: what may differ from one version of the server to another; `tools/versions` runs these")
     config.addinivalue_line("markers", "giants: the largest transactions; `make giants`, not part of `make test`")
     config.addinivalue_line("markers", "nemesis: the oracle with SEEDS seeds; not part of `make test`")
 

@@ -2,6 +2,9 @@
 
 import time
 
+import psycopg
+import pytest
+
 from e2e.changing import assert_columns, assert_same, copied_again, execute, settle, until
 from e2e.duckdb_file import rows
 from e2e.shop import Shop
@@ -118,3 +121,35 @@ def test_an_event_trigger_tells_of_ddl_at_once_and_fails_no_statement(mirror: Sh
     mirror.stop()
     assert_columns(mirror, "customers", "id", "name", "joined", "level")
     assert rows(mirror.target, "SELECT DISTINCT level FROM public.customers") == [(3,)]
+
+
+@pytest.mark.server
+def test_a_published_table_that_loses_its_identity_is_told_of_until_it_has_one_again(mirror: Shop):
+    """PostgreSQL then refuses the application's updates. The remedies are taken as they are told."""
+    execute(mirror, "CREATE TABLE parted (id int, n int) PARTITION BY LIST (id)", "CREATE TABLE part PARTITION OF parted DEFAULT",
+            "ALTER TABLE part ADD PRIMARY KEY (id)", "INSERT INTO parted SELECT g, 0 FROM generate_series(1, 9) g")
+    run(mirror)
+    lost = {"customers": "ALTER TABLE customers REPLICA IDENTITY NOTHING", "orders": "ALTER TABLE orders DROP CONSTRAINT orders_pkey",
+            "part": "ALTER TABLE part DROP CONSTRAINT part_pkey"}
+    execute(mirror, *lost.values(), "INSERT INTO customers (name) VALUES ('new')", "INSERT INTO orders (customer, total) VALUES (1, 1)")
+    for table in lost:
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="does not have a replica identity"):
+            execute(mirror, f"UPDATE {table} SET id = id WHERE id = 1")
+
+    def told() -> list[dict]:
+        return [problem for problem in mirror.problems() if problem["code"] == "TR143"]
+
+    until(mirror, lambda: told() and all(f"public.{table}" in told()[0]["what"] for table in lost), "nobody tells of it")
+    remedy = told()[0]["remedy"]
+    assert '"customers" REPLICA IDENTITY DEFAULT' in remedy and '"orders" REPLICA IDENTITY FULL' in remedy, remedy
+    assert f"[TR143]; {remedy}" in mirror.process.err()
+    checked = mirror.tailrace.command("check", mirror.tailrace.directory / "shop.yaml", "--state", mirror.tailrace.state)
+    assert "TR143" in checked.out, checked
+    execute(mirror, remedy)
+    until(mirror, lambda: not told(), "it is still told")
+    mirror.change()
+    execute(mirror, "UPDATE parted SET n = id WHERE id < 5", "DELETE FROM parted WHERE id = 6")
+    settle(mirror)
+    mirror.stop()
+    mirror.assert_equal()
+    assert_same(mirror, "part", "id", "n")

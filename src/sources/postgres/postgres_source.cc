@@ -9,6 +9,7 @@
 #include "sources/postgres/adoption.h"
 #include "sources/postgres/catalog.h"
 #include "sources/postgres/fence.h"
+#include "sources/postgres/identity_watch.h"
 #include "sources/postgres/preflight_rules.h"
 #include "sources/postgres/publication.h"
 #include "sources/postgres/slot_watch.h"
@@ -80,7 +81,11 @@ milliseconds status_interval(Connection& replication) {
 class PostgresSource::Impl {
  public:
   Impl(SourceSpec spec, SourceMemory& memory, TransactionLog& log)
-      : spec_(std::move(spec)), memory_(memory), log_(log), table_watch_(spec_.tables, spec_.catalog_poll) {
+      : spec_(std::move(spec)),
+        memory_(memory),
+        log_(log),
+        table_watch_(spec_.tables, spec_.catalog_poll),
+        identity_watch_(spec_.tables, spec_.catalog_poll) {
     board_.update([&](SourceStatus& status) { status.slot = spec_.slot; });
   }
 
@@ -124,6 +129,7 @@ class PostgresSource::Impl {
   TransactionLog& log_;
   StatusBoard board_;
   TableWatch table_watch_;
+  IdentityWatch identity_watch_;
   SteadyClock::time_point last_watch_;
   SteadyClock::time_point last_remembered_;
   SteadyClock::time_point last_table_watch_;
@@ -354,7 +360,8 @@ void PostgresSource::Impl::watch(Connection& sql, const std::vector<std::string>
   if (now - last_remembered_ >= kRememberInterval) remember_acknowledged();
   // A server that shuts down waits until it is told that all was received, which a prepared transaction prevents; our
   // other session ends at once and tells of it.
-  if (now - last_watch_ < kWatchInterval && !(holds_back && sql.has_news())) return;
+  const bool told = identity_watch_.tick(sql, publications);
+  if (!told && now - last_watch_ < kWatchInterval && !(holds_back && sql.has_news())) return;
   last_watch_ = now;
   const auto slot = read_slot(sql, spec_.slot);
   const Lsn end = sql.query(std::string("SELECT ") + kWalEnd, "watching the slot").lsn(0, 0);
@@ -366,6 +373,7 @@ void PostgresSource::Impl::watch(Connection& sql, const std::vector<std::string>
   }
   const ServerBurden burden = read_burden(sql, spec_.slot);
   auto problems = slot ? slot_problems(sql, spec_.slot, *slot, burden) : std::vector<SourceProblem>();
+  problems.insert(problems.end(), identity_watch_.problems().begin(), identity_watch_.problems().end());
   board_.update([&](SourceStatus& status) {
     status.server_lsn = std::max(status.server_lsn, end);
     status.problems = std::move(problems);

@@ -11,6 +11,7 @@
 #include "sources/postgres/adoption.h"
 #include "sources/postgres/catalog.h"
 #include "sources/postgres/ddl_trigger.h"
+#include "sources/postgres/identity_watch.h"
 #include "sources/postgres/server_load.h"
 #include "sources/postgres/slot.h"
 #include "sources/postgres/standby.h"
@@ -188,17 +189,27 @@ void examine_load(Examination& now) {
 }
 
 void examine_identities(Examination& now) {
+  const std::vector<RefusedTable> refused =
+      find_refused_tables(now.sql, existing_publications(now.sql, now.spec), now.spec.tables);
+  if (!refused.empty()) {
+    const sources::SourceProblem problem = refused_tables_problem(now.sql, refused);
+    now.add({problem.code, Severity::kWarning, "refused updates", problem.what, problem.remedy});
+  }
+  const auto lacks_identity = [&](const Candidate& table) {
+    return !table.has_identity &&
+           std::ranges::none_of(refused, [&](const RefusedTable& other) { return other.oid == table.oid; });
+  };
   now.add_for_tables(
       {"TR123", Severity::kWarning, "deferrable key",
        "the primary key is deferrable and identifies nothing: inserts and truncates only are followed", ""},
-      [](const Candidate& table) { return table.deferrable_key && !table.has_identity; },
+      [&](const Candidate& table) { return table.deferrable_key && lacks_identity(table); },
       [&](const Candidate& table) { return "ALTER TABLE " + qualified(now.sql, table) + " REPLICA IDENTITY FULL;"; });
   now.add_for_tables(
       {"TR122", Severity::kWarning, "no replica identity",
        "no key: inserts and truncates only are followed. Publishing updates without one would make the application's "
        "UPDATE and DELETE fail, so they are left out",
        ""},
-      [](const Candidate& table) { return !table.deferrable_key && !table.has_identity; },
+      [&](const Candidate& table) { return !table.deferrable_key && lacks_identity(table); },
       [&](const Candidate& table) { return "ALTER TABLE " + qualified(now.sql, table) + " REPLICA IDENTITY FULL;"; });
 }
 
