@@ -309,6 +309,8 @@ void SinkRunner::store_letters() {
 }
 
 void SinkRunner::flush() {
+  sink_->write_out();
+  store_letters();
   const Cursor cursor = sink_->flush();
   seen_ = cursor.position;
   TAILRACE_CRASH_POINT("batch_flushed");

@@ -193,6 +193,9 @@ class Sink {
   /// Applies a batch, or a marked part of a giant transaction; not yet durable. Changes of transactions that a table's
   /// copy already holds (CopiedTable::fence) are skipped here.
   virtual void apply(const ChangeBatch& batch) = 0;
+  /// Writes what was applied and waits for it. Rows that only the target itself could refuse are dead letters
+  /// afterwards, which the runner stores before it calls flush(); without any, the cursor may be durable already.
+  virtual void write_out() {}
   /// Makes all applied batches durable and visible, together with the cursor. Only where the last batch ended a
   /// transaction. Gives the durable cursor.
   virtual Cursor flush() = 0;
@@ -235,7 +238,8 @@ class Sink {
   virtual std::optional<Position> keeps_from() const { return std::nullopt; }
 
   virtual Counters counters() const = 0;
-  /// Letters of the changes applied since the last flush; the runner stores them before it calls flush().
+  /// Letters of the changes applied since the last flush; the runner stores them before it calls write_out() and
+  /// flush().
   virtual std::vector<DeadLetter> take_dead_letters() = 0;
   virtual std::vector<SinkProblem> problems() const = 0;
 };

@@ -67,8 +67,8 @@ constexpr std::uint64_t kCommitMillis = 2000;
 /// Appends one reader's rows in transactions of its own.
 class Writer : public sinks::CopyWriter {
  public:
-  Writer(const std::shared_ptr<Database>& database, const TableShape& shape, const TableName& place, LetterBox& letters,
-         MemoryBudget& memory, FaultCount& faults)
+  Writer(const std::shared_ptr<Database>& database, const TableShape& shape, const TableName& place,
+         sinks::LetterBox& letters, MemoryBudget& memory, FaultCount& faults)
       : connection_(database),
         relation_(shape.relation),
         key_(shape.key),
@@ -156,7 +156,7 @@ class Writer : public sinks::CopyWriter {
   Connection connection_;
   RelationPtr relation_;
   std::vector<std::size_t> key_;
-  LetterBox& letters_;
+  sinks::LetterBox& letters_;
   MemoryBudget& memory_;
   FaultCount& faults_;
   std::optional<RowAppender> rows_;
@@ -178,8 +178,8 @@ std::string column_list(const TableShape& shape) {
 }
 
 std::unique_ptr<sinks::CopyWriter> make_copy_writer(const std::shared_ptr<Database>& database, const TableShape& shape,
-                                                    const TableName& place, LetterBox& letters, MemoryBudget& memory,
-                                                    FaultCount& faults) {
+                                                    const TableName& place, sinks::LetterBox& letters,
+                                                    MemoryBudget& memory, FaultCount& faults) {
   return std::make_unique<Writer>(database, shape, place, letters, memory, faults);
 }
 

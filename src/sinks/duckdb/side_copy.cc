@@ -88,7 +88,7 @@ sinks::SidePlace DuckdbSink::State::Side::begin(const RelationPtr& table, const 
   });
   state_.letters_.take_copied_keys(table->schema, table->name);
   TAILRACE_CRASH_POINT("duckdb.side_begun");
-  LetterBox& letters = where.empty() ? state_.letters_ : known_letters_;
+  sinks::LetterBox& letters = where.empty() ? state_.letters_ : known_letters_;
   sinks::SidePlace place;
   place.make_writer = [this, &letters, shape = hidden_->shape, stored_as = *hidden_->stored_as] {
     return make_copy_writer(state_.database_, shape, stored_as, letters, state_.memory_, state_.faults_);

@@ -71,7 +71,7 @@ class DuckdbSink::State::Side final : public sinks::SideCopy {
   /// Of a copy in part.
   std::string where_;
   /// Of rows of a part: the stream or the whole copy has told of them already.
-  LetterBox known_letters_;
+  sinks::LetterBox known_letters_;
 };
 
 /// What was copied is of no use: throws RetryError TR640.

@@ -15,11 +15,11 @@
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/handle.h"
 #include "sinks/duckdb/history_safety.h"
-#include "sinks/duckdb/letter_box.h"
 #include "sinks/duckdb/memory_budget.h"
 #include "sinks/duckdb/state_tables.h"
 #include "sinks/duckdb/table.h"
 #include "sinks/duckdb/table_batch.h"
+#include "sinks/letter_box.h"
 
 namespace tailrace::duckdb {
 
@@ -138,7 +138,7 @@ class DuckdbSink::State {
   SteadyClock::time_point last_commit_{};
   SteadyClock::time_point last_checkpoint_{};
   SteadyClock::duration checkpoint_took_{};
-  LetterBox letters_;
+  sinks::LetterBox letters_;
   std::unique_ptr<Side> side_;
   std::unique_ptr<Resumed> resumed_;
 };

@@ -9,22 +9,26 @@
 
 #include "sinks/sink.h"
 
-namespace tailrace::duckdb {
+namespace tailrace::sinks {
 
 /// Dead letters of the stream and of the copy's readers, until the runner takes them. Owned by the sink; any thread;
 /// locks itself.
 class LetterBox {
  public:
-  void add(sinks::DeadLetter letter) {
+  void add(DeadLetter letter) {
     std::lock_guard lock(mutex_);
     letters_.push_back(std::move(letter));
   }
-  std::vector<sinks::DeadLetter> take() {
+  std::vector<DeadLetter> take() {
     std::lock_guard lock(mutex_);
     return std::exchange(letters_, {});
   }
+  bool empty() {
+    std::lock_guard lock(mutex_);
+    return letters_.empty();
+  }
   /// A copied row that the target cannot hold. Copied rows have no Position; they are numbered below all of them.
-  void add_copied(sinks::DeadLetter letter, std::string key) {
+  void add_copied(DeadLetter letter, std::string key) {
     std::lock_guard lock(mutex_);
     letter.position.ordinal = copied_++;
     copied_keys_[{letter.schema, letter.table}].push_back(std::move(key));
@@ -46,7 +50,7 @@ class LetterBox {
   std::mutex mutex_;
   std::uint64_t copied_ = 0;
   std::map<std::pair<std::string, std::string>, std::vector<std::string>> copied_keys_;
-  std::vector<sinks::DeadLetter> letters_;
+  std::vector<DeadLetter> letters_;
 };
 
-}  // namespace tailrace::duckdb
+}  // namespace tailrace::sinks

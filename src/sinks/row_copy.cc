@@ -1,0 +1,66 @@
+#include "sinks/row_copy.h"
+
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/crash_point.h"
+#include "sinks/row_table.h"
+
+namespace tailrace::sinks {
+
+RowCopy::RowCopy(RowTarget& target, RelationPtr relation, LetterBox& letters)
+    : target_(target),
+      at_once_(target.traits().unit_changes),
+      relation_(std::move(relation)),
+      letters_(letters),
+      writer_(target.writer()) {}
+
+void RowCopy::append(const CopiedRows& rows) {
+  std::vector<RowChange> changes;
+  ByteReader in(rows.tuples);
+  while (!in.empty()) {
+    RowChange change;
+    change.operation = RowOperation::kCopied;
+    change.relation = relation_.get();
+    change.new_row = measure_tuple(in);
+    if (const char* reason = target_.refusal_of(change)) {
+      lay_down(change, reason);
+      continue;
+    }
+    changes.push_back(change);
+    if (changes.size() < at_once_) continue;
+    write(changes);
+    changes.clear();
+  }
+  write(changes);
+  TAILRACE_CRASH_POINT("rows.copy_mid");
+}
+
+void RowCopy::write(const std::vector<RowChange>& changes) {
+  if (changes.empty()) return;
+  try {
+    return writer_->write(changes, {});
+  } catch (const RowsRefused& refused) {
+    if (changes.size() == 1) return lay_down(changes.front(), refused.what());
+  }
+  writer_->write({}, {});
+  const auto middle = changes.begin() + static_cast<std::ptrdiff_t>(changes.size() / 2);
+  write({changes.begin(), middle});
+  write({middle, changes.end()});
+}
+
+void RowCopy::lay_down(const RowChange& change, const std::string& reason) {
+  DeadLetter letter;
+  letter.schema = relation_->schema;
+  letter.table = relation_->name;
+  letter.operation = "copy";
+  letter.reason = reason;
+  ByteWriter row(letter.row);
+  row.sized({});
+  row.sized(change.new_row.bytes());
+  const std::vector<std::size_t> columns = relation_->match_key();
+  letters_.add_copied(std::move(letter),
+                      columns.empty() ? std::string() : key_tuple(change.new_row, {}, columns).value_or(std::string()));
+}
+
+}  // namespace tailrace::sinks

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sinks/letter_box.h"
+#include "sinks/row_target.h"
+#include "sinks/sink.h"
+
+namespace tailrace::sinks {
+
+/// Writes the rows of one reader of a table's copy, over a connection of its own (see CopyWriter).
+class RowCopy final : public CopyWriter {
+ public:
+  /// `target` and `letters` outlive it.
+  RowCopy(RowTarget& target, RelationPtr relation, LetterBox& letters);
+
+  void append(const CopiedRows& rows) override;
+  void finish() override {}
+
+ private:
+  void write(const std::vector<RowChange>& changes);
+  void lay_down(const RowChange& change, const std::string& reason);
+
+  const RowTarget& target_;
+  const std::size_t at_once_;
+  RelationPtr relation_;
+  LetterBox& letters_;
+  std::unique_ptr<RowWriter> writer_;
+};
+
+}  // namespace tailrace::sinks

@@ -1,0 +1,396 @@
+#include "sinks/row_sink.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <tuple>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/crash_point.h"
+#include "base/log.h"
+#include "sinks/row_copy.h"
+
+namespace tailrace::sinks {
+namespace {
+
+constexpr const char* kOwner = "owner";
+constexpr const char* kCursor = "cursor";
+/// Keys of one read: bounds the statement and how long it takes.
+constexpr std::size_t kLot = 500;
+/// From so many refused rows on, and when most of what was tried is refused, it is the target that is wrong.
+constexpr std::size_t kManyRefused = 50;
+
+std::string encode_cursor(const Cursor& cursor, const Counters& counters) {
+  std::string bytes;
+  ByteWriter out(bytes);
+  out.le32(cursor.position.epoch);
+  out.le64(cursor.position.commit_end.value());
+  out.le64(cursor.position.ordinal);
+  out.le64(cursor.seq.value());
+  out.le64(static_cast<std::uint64_t>(cursor.commit_time.micros()));
+  for (const std::uint64_t count :
+       {counters.received, counters.applied, counters.filtered, counters.dead_lettered, counters.held})
+    out.le64(count);
+  return bytes;
+}
+
+std::pair<Cursor, Counters> decode_cursor(const std::string& bytes) {
+  ByteReader in(bytes);
+  Cursor cursor;
+  cursor.position.epoch = in.le32();
+  cursor.position.commit_end = Lsn(in.le64());
+  cursor.position.ordinal = in.le64();
+  cursor.seq = Seq(in.le64());
+  cursor.commit_time = PgTime(static_cast<std::int64_t>(in.le64()));
+  Counters counters;
+  for (std::uint64_t* count :
+       {&counters.received, &counters.applied, &counters.filtered, &counters.dead_lettered, &counters.held})
+    *count = in.le64();
+  return {cursor, counters};
+}
+
+/// The table's rows go nowhere, since the target cannot have them.
+class NoWriter final : public CopyWriter {
+ public:
+  void append(const CopiedRows& rows) override { static_cast<void>(rows); }
+  void finish() override {}
+};
+
+}  // namespace
+
+RowSink::RowSink(RowSinkSpec spec, std::unique_ptr<RowTarget> target)
+    : spec_(std::move(spec)), target_(std::move(target)), traits_(target_->traits()) {}
+
+RowSink::~RowSink() { writer_.reset(); }
+
+SinkState RowSink::open() {
+  writer_.reset();
+  forget_unwritten();
+  const StateMap state = target_->open();
+  see_owner(state);
+  writer_ = target_->writer();
+  read_state(state);
+  SinkState there;
+  there.counters = counters_;
+  const bool lost =
+      std::ranges::any_of(tables_, [](const auto& at) { return at.second.standing == RowStanding::kLost; });
+  (lost ? there.resume : there.cursor) = durable_;
+  for (const auto& [oid, table] : tables_)
+    if (table.standing != RowStanding::kLost && table.standing != RowStanding::kCopying)
+      there.copied.push_back({table.relation, table.fence, table.copied_rows});
+  return there;
+}
+
+void RowSink::see_owner(const StateMap& state) {
+  const std::string us = spec_.pipeline + '\n' + spec_.source_id;
+  const auto owner = state.find(kOwner);
+  if (owner == state.end()) {
+    state_[kOwner] = us;
+    return;
+  }
+  if (owner->second == us) return;
+  throw RefusedError("TR801",
+                     fmt::format("{} is the target of pipeline `{}`, or of another database", spec_.display,
+                                 owner->second.substr(0, owner->second.find('\n'))),
+                     "give this pipeline a target of its own");
+}
+
+void RowSink::read_state(const StateMap& state) {
+  tables_ = read_tables(state);
+  durable_.reset();
+  counters_ = {};
+  if (const auto cursor = state.find(kCursor); cursor != state.end()) {
+    try {
+      std::tie(durable_, counters_) = decode_cursor(cursor->second);
+    } catch (const OutOfBytes&) {
+      throw CorruptionError("TR800", fmt::format("{} keeps a cursor that this version cannot read", spec_.display),
+                            "was it written by a newer version? Else let Tailrace copy the tables again");
+    }
+    pending_ = *durable_;
+  }
+}
+
+void RowSink::forget_unwritten() {
+  unit_.clear();
+  state_.clear();
+  seen_.clear();
+  letters_.clear();
+  unflushed_ = false;
+  inside_ = false;
+}
+
+void RowSink::begin_copy(const std::vector<RelationPtr>& tables) {
+  for (const RelationPtr& relation : tables) {
+    const auto before = tables_.find(relation->oid.value());
+    const bool lost = before != tables_.end() && before->second.standing == RowStanding::kLost;
+    if (before != tables_.end()) {
+      for (const std::string& key : before->second.lettered) state_[letter_key(before->second, key)].reset();
+      for (const auto& [key, row] : before->second.lacking) state_[lacking_key(before->second, key)].reset();
+    }
+    RowTable table;
+    table.relation = relation;
+    table.reason = target_->obstacle(*relation);
+    if (!table.reason.empty()) {
+      table.standing = RowStanding::kRefused;
+    } else if (lost) {
+      table.standing = RowStanding::kLost;  // until it is copied, also over a restart
+    }
+    letters_.take_copied_keys(relation->schema, relation->name);
+    if (table.standing != RowStanding::kRefused) target_->make_table(*relation);
+    note_table(table);
+    tables_[relation->oid.value()] = std::move(table);
+  }
+  write_now(std::exchange(state_, {}));
+}
+
+std::unique_ptr<CopyWriter> RowSink::open_copy(const RelationPtr& table) {
+  const auto found = tables_.find(table->oid.value());
+  if (found == tables_.end()) throw DefectError("a copy was opened for a table that was not prepared");
+  if (found->second.standing == RowStanding::kRefused) return std::make_unique<NoWriter>();
+  return std::make_unique<RowCopy>(*target_, found->second.relation, letters_);
+}
+
+void RowSink::finish_copy(const CopiedTable& copied) {
+  RowTable& table = must_know(copied.relation);
+  if (table.standing == RowStanding::kRefused) return;
+  table.standing = RowStanding::kCopied;
+  table.fence = copied.fence;
+  table.copied_rows = copied.rows;
+  for (std::string& key : letters_.take_copied_keys(copied.relation->schema, copied.relation->name)) {
+    if (key.empty()) continue;
+    state_[letter_key(table, key)] = "";
+    table.lettered.insert(std::move(key));
+  }
+  note_table(table);
+  write_now(std::exchange(state_, {}));
+}
+
+void RowSink::finish_copies(const Cursor& start) {
+  for (auto& [oid, table] : tables_)
+    // What was to be copied and is not there any more.
+    if (table.standing == RowStanding::kLost || table.standing == RowStanding::kCopying) set_gone(table);
+  state_[kCursor] = encode_cursor(start, counters_);
+  write_now(std::exchange(state_, {}));
+  durable_ = pending_ = start;
+}
+
+RowTable& RowSink::must_know(const RelationPtr& relation) {
+  const auto found = tables_.find(relation->oid.value());
+  if (found == tables_.end()) throw DefectError("a copy ends that was not begun");
+  return found->second;
+}
+
+void RowSink::write_now(const StateChanges& state) {
+  if (!writer_) throw RetryError("TR807", "the target is not open", "it is opened again");
+  writer_->write({}, state);
+}
+
+StateChanges RowSink::state_to_write() const {
+  StateChanges state = state_;
+  state[kCursor] = encode_cursor(pending_, counters_);
+  return state;
+}
+
+/// No letter is to be lost that the cursor is beyond.
+void RowSink::refuse_unkept_letters() {
+  if (!letters_.empty()) throw DefectError("a cursor is written before the letters below it are kept");
+}
+
+void RowSink::write_out() {
+  if (unit_.empty() || inside_) return;
+  refuse_unkept_letters();
+  const std::vector<RowChange> changes = unit_.changes();
+  try {
+    TAILRACE_CRASH_POINT("rows.before_write");
+    writer_->write(changes, state_to_write());
+    TAILRACE_CRASH_POINT("rows.after_write");
+  } catch (const RowsRefused& refused) {
+    log::info("rows.refused", "{}: {}; looking for the rows", spec_.display, refused.what());
+    isolate(changes);
+    unit_.clear();
+    return;
+  }
+  unit_.clear();
+  state_.clear();
+  durable_ = pending_;
+  unflushed_ = false;
+}
+
+Cursor RowSink::flush() {
+  write_out();
+  if (unflushed_) {
+    refuse_unkept_letters();
+    write_now(state_to_write());
+    state_.clear();
+    durable_ = pending_;
+    unflushed_ = false;
+  }
+  if (!durable_) throw DefectError("a sink without a cursor was flushed");
+  return *durable_;
+}
+
+void RowSink::write_rows() {
+  if (unit_.empty()) return;
+  const std::vector<RowChange> changes = unit_.changes();
+  try {
+    writer_->write(changes, {});
+    TAILRACE_CRASH_POINT("rows.part_written");
+  } catch (const RowsRefused& refused) {
+    log::info("rows.refused", "{}: {}; looking for the rows", spec_.display, refused.what());
+    isolate(changes);
+  }
+  unit_.clear();
+}
+
+void RowSink::isolate(const std::vector<RowChange>& changes) {
+  // Throws where it is not the rows that are refused.
+  writer_->write({}, {});
+  std::size_t refused = 0;
+  std::size_t written = 0;
+  write_half(changes, refused, written);
+}
+
+void RowSink::write_half(std::vector<RowChange> changes, std::size_t& refused, std::size_t& written) {
+  // What follows a dead letter of the same row is one, too.
+  std::erase_if(changes, [this](const RowChange& change) {
+    RowTable& table = tables_.at(change.relation->oid.value());
+    const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
+    const auto key = key_tuple(row, change.old_row, change.relation->match_key());
+    if (!key || change.relation->match_key().empty() || !table.lettered.contains(*key)) return false;
+    refuse_row(change, kChainedLetter);
+    return true;
+  });
+  if (changes.empty()) return;
+  std::string reason;
+  try {
+    writer_->write(changes, {});
+    written += changes.size();
+    return;
+  } catch (const RowsRefused& error) {
+    reason = error.what();
+  }
+  if (changes.size() == 1) {
+    if (++refused >= kManyRefused && refused > written)
+      throw RetryError("TR806", fmt::format("{} refuses nearly every row: {}", spec_.display, reason),
+                       "look at the target's own log; nothing became a dead letter for this");
+    return refuse_row(changes.front(), reason);
+  }
+  const auto middle = changes.begin() + static_cast<std::ptrdiff_t>(changes.size() / 2);
+  write_half({changes.begin(), middle}, refused, written);
+  write_half({middle, changes.end()}, refused, written);
+}
+
+void RowSink::refuse_row(const RowChange& change, const std::string& reason) {
+  RowTable& table = tables_.at(change.relation->oid.value());
+  const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
+  const std::vector<std::size_t> columns = change.relation->match_key();
+  const auto key = columns.empty() ? std::nullopt : key_tuple(row, change.old_row, columns);
+  lay_down(change, table, key.value_or(""), reason);
+  --counters_.applied;
+  ++counters_.dead_lettered;
+}
+
+void RowSink::lay_down(const RowChange& change, RowTable& table, const std::string& key, const std::string& reason) {
+  static constexpr std::array<const char*, 5> kNames = {"copy", "insert", "update", "delete", "truncate"};
+  DeadLetter letter;
+  letter.position = change.position;
+  letter.seq = change.seq;
+  letter.xid = change.xid;
+  letter.schema = table.relation->schema;
+  letter.table = table.relation->name;
+  letter.operation = kNames.at(static_cast<std::size_t>(change.operation));
+  letter.reason = reason;
+  ByteWriter row(letter.row);
+  row.sized(change.old_row.bytes());
+  row.sized(change.new_row.bytes());
+  letters_.add(std::move(letter));
+  if (key.empty() || !table.lettered.insert(key).second) return;
+  state_[letter_key(table, key)] = "";
+}
+
+std::optional<IncompleteRows> RowSink::incomplete() {
+  for (const auto& [oid, table] : tables_) {
+    if (table.lacking.empty() || table.standing != RowStanding::kCopied) continue;
+    IncompleteRows rows{.relation = table.relation, .keys = {}};
+    // Keys differ from time to time, so that those that cannot be completed yet keep nobody waiting.
+    const std::size_t lots = (table.lacking.size() + kLot - 1) / kLot;
+    auto row = std::next(table.lacking.begin(), static_cast<std::ptrdiff_t>(counters_.received % lots * kLot));
+    for (; row != table.lacking.end() && rows.keys.size() < kLot; ++row) rows.keys.push_back(row->first);
+    return rows;
+  }
+  return std::nullopt;
+}
+
+std::uint64_t RowSink::incomplete_rows() const {
+  std::uint64_t count = 0;
+  for (const auto& [oid, table] : tables_) count += table.lacking.size();
+  return count;
+}
+
+std::uint64_t RowSink::complete(const FencedRows& rows) {
+  const auto found = tables_.find(rows.rows.relation->oid.value());
+  if (found == tables_.end() || !(*found->second.relation == *rows.rows.relation)) return 0;
+  RowTable& table = found->second;
+  std::uint64_t count = 0;
+  ByteReader in(rows.rows.tuples);
+  while (!in.empty()) {
+    const TupleView tuple = measure_tuple(in);
+    const auto key = key_tuple(tuple, {}, table.relation->match_key());
+    const auto lacking = key ? table.lacking.find(*key) : table.lacking.end();
+    // The row is as its last change left it only if the read contains that change.
+    if (lacking == table.lacking.end() || !rows.fence.contains(lacking->second.xid, lacking->second.at.commit_end))
+      continue;
+    RowChange change;
+    change.operation = RowOperation::kUpdate;
+    change.relation = table.relation.get();
+    change.position = lacking->second.at;
+    change.seq = lacking->second.seq;
+    change.xid = lacking->second.xid;
+    change.commit_time = lacking->second.commit_time;
+    change.new_row = TupleView(unit_.own(std::string(tuple.bytes())));
+    if (const char* reason = target_->refusal_of(change)) {
+      lay_down(change, table, *key, reason);
+      --counters_.applied;
+      ++counters_.dead_lettered;
+    } else {
+      unit_.put(*key, change);
+      ++count;
+    }
+    drop_lacking(table, *key);
+    unflushed_ = true;
+  }
+  return count;
+}
+
+void RowSink::release() {
+  writer_.reset();
+  target_->release();
+}
+
+SetAside RowSink::set_aside() { throw DefectError("a target that cannot be damaged was to be set aside"); }
+
+std::vector<SinkProblem> RowSink::problems() const {
+  std::vector<SinkProblem> problems;
+  for (const auto& [oid, table] : tables_) {
+    const std::string name = table.relation->display_name();
+    if (table.standing == RowStanding::kRefused)
+      problems.push_back({"TR802", name, fmt::format("table {} is held: {}", name, table.reason),
+                          "leave it out of this pipeline's tables, or give it what it lacks"});
+    if (table.standing == RowStanding::kGone)
+      problems.push_back({"TR629", name, fmt::format("table {} is not followed: the source has it no more", name),
+                          "none: it is copied again if it comes back"});
+    if (!table.lettered.empty())
+      problems.push_back({"TR803", name, fmt::format("{} rows of {} are dead letters", table.lettered.size(), name),
+                          "change the values at the source, or what the target refuses, and copy the table again"});
+    if (!table.lacking.empty())
+      problems.push_back({"TR804", name,
+                          fmt::format("{} rows of {} lack a value that was never sent", table.lacking.size(), name),
+                          "none: they are read from the source"});
+  }
+  return problems;
+}
+
+}  // namespace tailrace::sinks

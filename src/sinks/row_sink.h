@@ -1,0 +1,125 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "sinks/letter_box.h"
+#include "sinks/row_table.h"
+#include "sinks/row_target.h"
+#include "sinks/row_unit.h"
+#include "sinks/sink.h"
+
+namespace tailrace::sinks {
+
+/// Whose the target is, and what belongs there.
+struct RowSinkSpec {
+  std::string pipeline;
+  std::string source_id;
+  /// The target, for people.
+  std::string display;
+  /// Whether changes of a table are wanted; null: of all.
+  std::function<bool(std::string_view schema, std::string_view table)> wanted = {};
+};
+
+/// A Sink over a RowTarget (docs/sinks.md). It decides of each change what becomes of it, follows the tables from
+/// version to version, completes values that were not sent, folds to the last state of each key where the target wants
+/// that, isolates rows that the target refuses, and keeps cursor, counters and tables with the rows. One runner thread
+/// owns it (see Sink).
+class RowSink : public Sink {
+ public:
+  RowSink(RowSinkSpec spec, std::unique_ptr<RowTarget> target);
+  ~RowSink() override;
+
+  SinkState open() override;
+  void begin_copy(const std::vector<RelationPtr>& tables) override;
+  std::unique_ptr<CopyWriter> open_copy(const RelationPtr& table) override;
+  void finish_copy(const CopiedTable& copied) override;
+  void finish_copies(const Cursor& start) override;
+  void apply(const ChangeBatch& batch) override;
+  void write_out() override;
+  Cursor flush() override;
+  std::optional<IncompleteRows> incomplete() override;
+  std::uint64_t incomplete_rows() const override;
+  std::uint64_t complete(const FencedRows& rows) override;
+  void maintain() override {}
+  void release() override;
+  SetAside set_aside() override;
+  Counters counters() const override { return counters_; }
+  std::vector<DeadLetter> take_dead_letters() override { return letters_.take(); }
+  std::vector<SinkProblem> problems() const override;
+
+ private:
+  /// What a change is taken for: itself, with its transaction and its table.
+  struct Taken {
+    const Change& change;
+    const Transaction& transaction;
+    RowTable& table;
+
+    Position position() const { return transaction.position(change.ordinal); }
+  };
+
+  void see_owner(const StateMap& state);
+  void read_state(const StateMap& state);
+  RowTable* table_of(const Relation& relation);
+  RowTable& must_know(const RelationPtr& relation);
+  void take(const ChangeBatch& batch, const Change& change);
+  /// The table as of this change's relation; false: its changes are held from here on.
+  bool follow(const Taken& taken);
+  /// The table is copied anew before anything else goes on.
+  [[noreturn]] void copy_anew(RowTable& table, RelationPtr relation, std::string reason);
+  void refuse_table(RowTable& table, std::string reason);
+  void set_gone(RowTable& table);
+  void take_event(const Taken& taken);
+  void take_state(const Taken& taken);
+  void take_truncate(const Taken& taken);
+  void put_row(const Taken& taken, const std::string& key);
+  void remove_row(const Taken& taken, const std::string& key);
+  /// Whether an earlier change of this row is a dead letter: then this one is, too.
+  bool closed(const Taken& taken, const std::string& key);
+  RowChange row_change(const Taken& taken, RowOperation operation) const;
+  void lay_down(const RowChange& change, RowTable& table, const std::string& key, const std::string& reason);
+  void note_lacking(const Taken& taken, const std::string& key);
+  void drop_lacking(RowTable& table, const std::string& key);
+  void note_table(const RowTable& table) { state_[table_key(table)] = encode_table(table); }
+  void write_now(const StateChanges& state);
+  /// Writes what the unit has, without the state; rows that the target refuses become letters.
+  void write_rows();
+  void isolate(const std::vector<RowChange>& changes);
+  void write_half(std::vector<RowChange> changes, std::size_t& refused, std::size_t& written);
+  void refuse_row(const RowChange& change, const std::string& reason);
+  void refuse_unkept_letters();
+  StateChanges state_to_write() const;
+  void forget_unwritten();
+
+  const RowSinkSpec spec_;
+  std::unique_ptr<RowTarget> target_;
+  const RowTraits traits_;
+  std::unique_ptr<RowWriter> writer_;
+
+  std::optional<Cursor> durable_;
+  /// Applied up to here.
+  Cursor pending_;
+  Counters counters_;
+  std::map<std::uint32_t, RowTable> tables_;
+  LetterBox letters_;
+
+  RowUnit unit_;
+  /// State that is to be written beside cursor and counters.
+  StateChanges state_;
+  /// Something was applied since the last flush.
+  bool unflushed_ = false;
+  /// The last batch ended inside a transaction.
+  bool inside_ = false;
+  /// Of the batch that is applied: what each relation of it is here; null: left out.
+  std::unordered_map<const Relation*, RowTable*> seen_;
+};
+
+}  // namespace tailrace::sinks

@@ -1,0 +1,297 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <utility>
+
+#include "base/crash_point.h"
+#include "base/log.h"
+#include "sinks/row_sink.h"
+
+// What becomes of each change of a batch.
+namespace tailrace::sinks {
+namespace {
+
+/// REQUIRES: a change of a row.
+RowOperation operation_of(ChangeKind kind) {
+  if (kind == ChangeKind::kInsert) return RowOperation::kInsert;
+  return kind == ChangeKind::kUpdate ? RowOperation::kUpdate : RowOperation::kDelete;
+}
+
+TupleView whole_old_row(const RowChange& change) {
+  return change.old_kind == OldTuple::kFull ? change.old_row : TupleView();
+}
+
+}  // namespace
+
+void RowSink::apply(const ChangeBatch& batch) {
+  if (!writer_) throw RetryError("TR807", "the target is not open", "it is opened again");
+  seen_.clear();
+  unit_.keep(batch);
+  for (const Change& change : batch.changes) {
+    take(batch, change);
+    if (unit_.size() >= traits_.unit_changes || unit_.bytes() >= traits_.unit_bytes) {
+      write_rows();
+      unit_.keep(batch);
+    }
+  }
+  pending_ = batch.end;
+  unflushed_ = true;
+  inside_ = !batch.ends_transaction();
+}
+
+void RowSink::take(const ChangeBatch& batch, const Change& change) {
+  if (change.kind == ChangeKind::kMessage) {
+    ++counters_.received;
+    ++counters_.filtered;
+    return;
+  }
+  const auto [place, is_new] = seen_.try_emplace(change.relation, nullptr);
+  if (is_new) place->second = table_of(*change.relation);
+  const Transaction& transaction = batch.transactions[change.transaction];
+  const bool counts = change.kind != ChangeKind::kDescription;
+  if (counts) ++counters_.received;
+  if (place->second == nullptr) {
+    if (counts) ++counters_.filtered;
+    return;
+  }
+  const Taken taken{change, transaction, *place->second};
+  RowTable& table = taken.table;
+  const bool in_copy = counts ? table.fence.contains(transaction.xid, transaction.commit_end)
+                              : transaction.commit_end <= table.fence.end;
+  if (in_copy && table.standing == RowStanding::kCopied) {
+    if (counts) ++counters_.applied;
+    return;
+  }
+  if (!follow(taken)) {
+    if (counts) ++counters_.held;
+    return;
+  }
+  if (!counts) return;
+  if (change.kind == ChangeKind::kTruncate) {
+    take_truncate(taken);
+  } else if (traits_.style == RowStyle::kEvents) {
+    take_event(taken);
+  } else {
+    take_state(taken);
+  }
+}
+
+RowTable* RowSink::table_of(const Relation& relation) {
+  if (spec_.wanted && !spec_.wanted(relation.schema, relation.name)) return nullptr;
+  const auto known = tables_.find(relation.oid.value());
+  if (known != tables_.end()) return &known->second;
+  if (relation.standing != Standing::kFollowed) return nullptr;
+  RowTable table;
+  table.relation = std::make_shared<Relation>(relation);
+  RowTable& added = tables_.emplace(relation.oid.value(), std::move(table)).first->second;
+  copy_anew(added, added.relation, "it is new here");
+}
+
+bool RowSink::follow(const Taken& taken) {
+  RowTable& table = taken.table;
+  const Relation& relation = *taken.change.relation;
+  if (relation.standing != Standing::kFollowed) {
+    if (table.standing != RowStanding::kGone) set_gone(table);
+    return false;
+  }
+  if (table.standing == RowStanding::kGone)
+    copy_anew(table, std::make_shared<Relation>(relation), "it was not followed for a while");
+  if (table.standing == RowStanding::kRefused) {
+    if (*table.relation == relation) return false;
+    auto now = std::make_shared<Relation>(relation);
+    const std::string obstacle = target_->obstacle(relation);
+    if (obstacle.empty()) copy_anew(table, now, "the target can have it now");
+    refuse_table(table, obstacle);
+    table.relation = std::move(now);
+    note_table(table);
+    return false;
+  }
+  if (table.relation.get() == &relation || *table.relation == relation) return true;
+  const SchemaExplanation explanation = explain(*table.relation, std::make_shared<Relation>(relation), table.empty);
+  if (traits_.style == RowStyle::kState) {
+    if (!explanation.change) copy_anew(table, std::make_shared<Relation>(relation), explanation.doubt);
+    if (const std::string obstacle = target_->obstacle(relation); !obstacle.empty()) {
+      write_rows();
+      refuse_table(table, obstacle);
+      return false;
+    }
+  }
+  // Rows of the earlier version first: the target is altered under them.
+  write_rows();
+  const RelationPtr after = explanation.after ? explanation.after : std::make_shared<Relation>(relation);
+  const SchemaChange change = explanation.change.value_or(SchemaChange{});
+  if (!change.nothing_visible) {
+    TAILRACE_CRASH_POINT("rows.before_alter");
+    if (const std::string reason = target_->alter_table(*table.relation, *after, change); !reason.empty())
+      copy_anew(table, after, reason);
+    if (change.key_changed && (!table.lettered.empty() || !table.lacking.empty()))
+      copy_anew(table, after,
+                "the columns that identify a row changed while rows of it are dead letters or incomplete");
+  }
+  table.relation = after;
+  note_table(table);
+  return true;
+}
+
+void RowSink::copy_anew(RowTable& table, RelationPtr relation, std::string reason) {
+  table.relation = std::move(relation);
+  table.standing = RowStanding::kLost;
+  table.reason = std::move(reason);
+  const std::string name = table.relation->display_name();
+  const std::string why = table.reason;
+  // What this batch was to write is written after the copy.
+  write_now({{table_key(table), encode_table(table)}});
+  TAILRACE_CRASH_POINT("rows.table_lost");
+  throw RetryError("TR805", fmt::format("table {} is copied anew: {}", name, why), "none needed");
+}
+
+void RowSink::refuse_table(RowTable& table, std::string reason) {
+  table.standing = RowStanding::kRefused;
+  table.reason = std::move(reason);
+  log::warn("rows.table_refused", "table {} is held: {}", table.relation->display_name(), table.reason);
+  note_table(table);
+}
+
+void RowSink::set_gone(RowTable& table) {
+  table.standing = RowStanding::kGone;
+  note_table(table);
+}
+
+RowChange RowSink::row_change(const Taken& taken, RowOperation operation) const {
+  RowChange change;
+  change.operation = operation;
+  change.old_kind = taken.change.old_kind;
+  change.relation = taken.table.relation.get();
+  change.position = taken.position();
+  change.seq = taken.transaction.change_seq(taken.change.ordinal);
+  change.xid = taken.transaction.xid;
+  change.commit_time = taken.transaction.commit_time;
+  change.old_row = taken.change.old_row;
+  change.new_row = taken.change.new_row;
+  return change;
+}
+
+bool RowSink::closed(const Taken& taken, const std::string& key) {
+  if (taken.table.lettered.empty() || !taken.table.lettered.contains(key)) return false;
+  lay_down(row_change(taken, operation_of(taken.change.kind)), taken.table, key, kChainedLetter);
+  return true;
+}
+
+void RowSink::take_truncate(const Taken& taken) {
+  RowTable& table = taken.table;
+  for (const std::string& key : table.lettered) state_[letter_key(table, key)].reset();
+  for (const auto& [key, row] : table.lacking) state_[lacking_key(table, key)].reset();
+  table.lettered.clear();
+  table.lacking.clear();
+  ++counters_.applied;
+  if (traits_.style == RowStyle::kEvents) return unit_.add(row_change(taken, RowOperation::kTruncate));
+  unit_.forget_table(*table.relation);
+  // What other tables have in the unit may be written after it: no key of theirs is concerned.
+  target_->empty_table(*table.relation);
+  TAILRACE_CRASH_POINT("rows.table_emptied");
+  table.empty = true;
+  note_table(table);
+}
+
+void RowSink::take_event(const Taken& taken) {
+  RowTable& table = taken.table;
+  RowChange change = row_change(taken, operation_of(taken.change.kind));
+  if (change.new_row.present() && has_unchanged(change.new_row) && change.old_kind == OldTuple::kFull)
+    change.new_row = TupleView(unit_.own(completed(change.new_row, {}, change.old_row).bytes));
+  const std::vector<std::size_t> columns = table.relation->match_key();
+  const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
+  const std::string key = columns.empty() || !row.present()
+                              ? std::string()
+                              : key_tuple(row, change.old_row, columns).value_or(std::string());
+  const bool chained = !key.empty() && table.lettered.contains(key);
+  const char* reason = chained ? kChainedLetter : target_->refusal_of(change);
+  if (reason != nullptr) {
+    lay_down(change, table, key, reason);
+    ++counters_.dead_lettered;
+    return;
+  }
+  unit_.add(change);
+  ++counters_.applied;
+}
+
+void RowSink::take_state(const Taken& taken) {
+  RowTable& table = taken.table;
+  const Change& change = taken.change;
+  const std::vector<std::size_t> columns = table.relation->match_key();
+  const auto new_key =
+      change.new_row.present() ? key_tuple(change.new_row, change.old_row, columns) : std::optional<std::string>();
+  const auto old_key = change.old_row.present() ? key_tuple(change.old_row, {}, columns) : new_key;
+  const bool removes = change.kind == ChangeKind::kDelete;
+  if ((removes && !old_key) || (!removes && (!new_key || !old_key)))
+    copy_anew(table, table.relation, "a change came without the key of its row");
+  table.empty = false;
+  const bool moves = change.kind == ChangeKind::kUpdate && *old_key != *new_key;
+  // A row that moves takes its chain of letters along.
+  if (closed(taken, *old_key) || (new_key && closed(taken, *new_key))) {
+    ++counters_.dead_lettered;
+    if (moves && table.lettered.insert(*new_key).second) state_[letter_key(table, *new_key)] = "";
+    return;
+  }
+  ++counters_.applied;
+  if (removes) return remove_row(taken, *old_key);
+  if (moves) {
+    const TupleView known = unit_.row_of(*table.relation, *old_key);
+    const std::string before(known.bytes());
+    remove_row(taken, *old_key);
+    // The values that were not sent are those of the row under its former key.
+    if (!before.empty() && has_unchanged(change.new_row)) {
+      Change whole = change;
+      const TupleView old_row = change.old_kind == OldTuple::kFull ? change.old_row : TupleView();
+      whole.new_row = TupleView(unit_.own(completed(change.new_row, TupleView(before), old_row).bytes));
+      return put_row({whole, taken.transaction, table}, *new_key);
+    }
+  }
+  put_row(taken, *new_key);
+}
+
+void RowSink::put_row(const Taken& taken, const std::string& key) {
+  RowTable& table = taken.table;
+  const bool moved = taken.change.old_kind == OldTuple::kKey;
+  RowChange change = row_change(taken, operation_of(taken.change.kind));
+  if (has_unchanged(change.new_row)) {
+    CompletedRow row = completed(change.new_row, unit_.row_of(*table.relation, key), whole_old_row(change));
+    change.new_row = TupleView(unit_.own(std::move(row.bytes)));
+    // Under another key the target has nothing to leave as it is.
+    if (!row.whole && (!traits_.takes_unchanged || moved || table.lacking.contains(key)))
+      return note_lacking(taken, key);
+  }
+  if (const char* reason = target_->refusal_of(change)) {
+    unit_.forget(*table.relation, key);
+    lay_down(change, table, key, reason);
+    --counters_.applied;
+    ++counters_.dead_lettered;
+    return;
+  }
+  unit_.put(key, change);
+  drop_lacking(table, key);
+}
+
+void RowSink::remove_row(const Taken& taken, const std::string& key) {
+  unit_.put(key, [&] {
+    RowChange change = row_change(taken, RowOperation::kDelete);
+    if (!change.old_row.present()) change.old_row = change.new_row;
+    change.new_row = {};
+    return change;
+  }());
+  drop_lacking(taken.table, key);
+}
+
+void RowSink::note_lacking(const Taken& taken, const std::string& key) {
+  RowTable& table = taken.table;
+  const LackingRow row{taken.position(), taken.transaction.change_seq(taken.change.ordinal), taken.transaction.xid,
+                       taken.transaction.commit_time};
+  table.lacking[key] = row;
+  state_[lacking_key(table, key)] = encode_lacking(row);
+}
+
+void RowSink::drop_lacking(RowTable& table, const std::string& key) {
+  if (table.lacking.empty() || table.lacking.erase(key) == 0) return;
+  state_[lacking_key(table, key)].reset();
+}
+
+}  // namespace tailrace::sinks

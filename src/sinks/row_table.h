@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "model/position.h"
+#include "model/relation.h"
+#include "model/snapshot.h"
+#include "sinks/row_target.h"
+
+namespace tailrace::sinks {
+
+/// Why a change is a dead letter that could have been written.
+inline constexpr const char* kChainedLetter = "an earlier change of this row is a dead letter";
+
+/// How a table of a RowSink stands. kLost: it is to be copied (again). kRefused: the target cannot have it, and its
+/// changes are held. kGone: the source has it no more, or does not publish it.
+enum class RowStanding : std::uint8_t { kCopying, kCopied, kLost, kRefused, kGone };
+
+/// A row whose last change lacks a value: the change that is to be written once the value is known.
+struct LackingRow {
+  Position at;
+  Seq seq;
+  Xid xid;
+  PgTime commit_time;
+
+  bool operator==(const LackingRow&) const = default;
+};
+
+/// One table as a RowSink knows it. Owned by the sink, used by its thread.
+struct RowTable {
+  RelationPtr relation;
+  RowStanding standing = RowStanding::kCopying;
+  Fence fence;
+  std::uint64_t copied_rows = 0;
+  /// Why it is kLost or kRefused, for people.
+  std::string reason;
+  /// The last change that came was a truncate, so no row is older than the next one.
+  bool empty = false;
+  /// Keys with a dead letter: all that follows for them is a letter, too, until a truncate.
+  std::unordered_set<std::string> lettered;
+  /// By key.
+  std::unordered_map<std::string, LackingRow> lacking;
+};
+
+/// The columns' values of `row` (`u` read from `fallback`, which may be absent) as a tuple: equal keys have equal
+/// bytes. Nothing when one of them is null or was not sent.
+std::optional<std::string> key_tuple(TupleView row, TupleView fallback, const std::vector<std::size_t>& columns);
+
+/// What is kept of the sink's tables, as state: keys "table:OID", "letter:OID:KEY" and "lacking:OID:KEY", the latter
+/// two in hexadecimal.
+std::string table_key(const RowTable& table);
+std::string letter_key(const RowTable& table, std::string_view key);
+std::string lacking_key(const RowTable& table, std::string_view key);
+std::string encode_table(const RowTable& table);
+std::string encode_lacking(const LackingRow& row);
+
+/// Reads them back, by oid. Throws CorruptionError TR800 for what none of these wrote.
+std::map<std::uint32_t, RowTable> read_tables(const StateMap& state);
+
+}  // namespace tailrace::sinks
