@@ -15,6 +15,13 @@ find_package(nlohmann_json REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
+find_package(CURL REQUIRED)
+
+find_path(TAILRACE_HIREDIS_INCLUDE hiredis/read.h REQUIRED)
+find_library(TAILRACE_HIREDIS hiredis REQUIRED)
+add_library(hiredis SHARED IMPORTED GLOBAL)
+set_target_properties(hiredis PROPERTIES IMPORTED_LOCATION "${TAILRACE_HIREDIS}"
+                                         INTERFACE_INCLUDE_DIRECTORIES "${TAILRACE_HIREDIS_INCLUDE}")
 
 # CMake's own module also asks for the server's headers, which a client has no use for.
 find_path(TAILRACE_LIBPQ_INCLUDE libpq-fe.h PATH_SUFFIXES postgresql REQUIRED)

@@ -70,10 +70,20 @@ void ask_first(const std::vector<std::string>& lines, const GlobalOptions& globa
     throw AnswerIsNo("TR216", "nothing was removed", "answer y, or add --yes");
 }
 
+/// Before anything is removed.
+void refuse_unremovable(const Remains& remains) {
+  for (const pipeline::SinkSetup& sink : remains.sinks)
+    if (!sink.remove)
+      throw BadConfigError("TR823",
+                           fmt::format("the target {} {} is not removed by this command", sink.kind, sink.display),
+                           "remove what is in it with its own means, and drop the pipeline without --targets");
+}
+
 ExitCode drop(const DropOptions& options, const GlobalOptions& globals) {
   const pipeline::StatePaths paths = pipeline::find_state(globals.state, options.name);
   const pipeline::StateDirectory held(paths.root);  // refuses while the pipeline runs
   const Remains remains = read_remains(paths, options);
+  if (options.targets) refuse_unremovable(remains);
   const std::vector<std::string> lines = what_goes(remains, options, paths);
   ask_first(lines, globals);
   if (options.slot || options.publication) {

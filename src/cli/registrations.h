@@ -15,4 +15,8 @@ pipeline::SinkKind duckdb_kind();
 /// A file, with every table's history or none.
 pipeline::SinkSetup duckdb_file(const std::string& name, const std::string& path, bool history);
 
+pipeline::SinkKind redis_kind();
+/// A hash for each row, under the usual keys. Throws BadConfigError TR820.
+pipeline::SinkSetup redis_server(const std::string& name, const std::string& url);
+
 }  // namespace tailrace::cli

@@ -11,7 +11,6 @@ namespace tailrace::formats {
 namespace {
 
 using tailrace::test::items;
-using tailrace::test::table;
 
 std::string value(std::uint32_t oid, const std::string& text, TypeKind kind = TypeKind::kBase,
                   std::uint32_t element = 0) {

@@ -64,8 +64,8 @@ class MemoryRowTarget final : public RowTarget {
     return row_text(change.new_row).find(rows_.refused_beforehand) != std::string::npos ? "not for this target"
                                                                                         : nullptr;
   }
-  void make_table(const Relation& relation) override {
-    rows_.steps.push_back("make " + relation.name);
+  void make_table(const Relation& relation, bool ours) override {
+    rows_.steps.push_back((ours ? "make again " : "make ") + relation.name);
     rows_.tables[relation.name].clear();
   }
   void empty_table(const Relation& relation) override {
@@ -87,7 +87,7 @@ class MemoryRowTarget final : public RowTarget {
       rows_.fate("write");
       for (const RowChange& change : changes)
         if (row_text(change.new_row).find(rows_.refused_by_server) != std::string::npos)
-          throw RowsRefused("TR899", "a row is refused", "none");
+          throw RowsRefused("TR806", "a row is refused", "none");
       for (const RowChange& change : changes) write_one(change);
       for (const auto& [key, value] : state) {
         if (value) {
@@ -108,7 +108,7 @@ class MemoryRowTarget final : public RowTarget {
                              row_text(change.new_row));
       auto& table = rows_.tables[change.relation->name];
       const auto columns = change.relation->match_key();
-      if (columns.empty()) return;
+      if (columns.empty() || change.operation == RowOperation::kTruncate) return;
       const bool removes = change.operation == RowOperation::kDelete;
       const std::string key = row_text(TupleView(*key_tuple(removes ? change.old_row : change.new_row, {}, columns)));
       if (removes) {

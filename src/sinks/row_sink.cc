@@ -139,7 +139,11 @@ void RowSink::begin_copy(const std::vector<RelationPtr>& tables) {
       table.standing = RowStanding::kLost;  // until it is copied, also over a restart
     }
     letters_.take_copied_keys(relation->schema, relation->name);
-    if (table.standing != RowStanding::kRefused) target_->make_table(*relation);
+    table.made = before != tables_.end() && before->second.made;
+    if (table.standing != RowStanding::kRefused) {
+      target_->make_table(*relation, table.made);
+      table.made = true;
+    }
     note_table(table);
     tables_[relation->oid.value()] = std::move(table);
   }

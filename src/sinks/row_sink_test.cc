@@ -16,7 +16,6 @@ namespace {
 
 using tailrace::test::Batch;
 using tailrace::test::Clock;
-using tailrace::test::ColumnSpec;
 using tailrace::test::items;
 using tailrace::test::Row;
 using tailrace::test::table;
@@ -25,7 +24,6 @@ using test::MemoryRowTarget;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
-using ::testing::UnorderedElementsAre;
 
 class RowSinkTest : public ::testing::Test {
  protected:
@@ -267,7 +265,7 @@ TEST_F(RowSinkTest, ATruncateTakesRowsLettersAndLackingValuesAlong) {
 
 TEST_F(RowSinkTest, AWriteWhoseAnswerIsLostIsNotDoubled) {
   start();
-  rows_.fate = [this](const std::string& step) {
+  rows_.fate = [](const std::string& step) {
     if (step == "written") throw RetryError("TR899", "the answer is lost", "none");
   };
   Batch batch(clock_);

@@ -53,6 +53,7 @@ RowTable decode_table(std::string_view bytes, const std::string& key) {
   if (standing > static_cast<std::uint8_t>(RowStanding::kGone)) unreadable(key);
   table.standing = static_cast<RowStanding>(standing);
   table.empty = in.u8() != 0;
+  table.made = in.u8() != 0;
   const auto snapshot = SnapshotXids::parse(std::string(in.bytes(in.le32())));
   if (!snapshot) unreadable(key);
   table.fence.snapshot = *snapshot;
@@ -117,6 +118,7 @@ std::string encode_table(const RowTable& table) {
   ByteWriter out(bytes);
   out.u8(static_cast<std::uint8_t>(table.standing));
   out.u8(table.empty ? 1 : 0);
+  out.u8(table.made ? 1 : 0);
   out.sized(table.fence.snapshot.str());
   out.le64(table.fence.end.value());
   out.le64(static_cast<std::uint64_t>(table.fence.taken_at.micros()));

@@ -39,6 +39,8 @@ struct RowTable {
   RowStanding standing = RowStanding::kCopying;
   Fence fence;
   std::uint64_t copied_rows = 0;
+  /// The target was seen to have a place for its rows, which is ours.
+  bool made = false;
   /// Why it is kLost or kRefused, for people.
   std::string reason;
   /// The last change that came was a truncate, so no row is older than the next one.

@@ -103,8 +103,9 @@ class RowTarget {
   /// Why the target cannot take this change, known without asking it, for a person and without values; null: it can.
   virtual const char* refusal_of(const RowChange& change) const = 0;
 
-  /// Makes a place for the table's rows. What is there of an earlier copy goes, and so do rows of the table.
-  virtual void make_table(const Relation& relation) = 0;
+  /// Makes a place for the table's rows; what is there of an earlier copy goes. `ours`: the sink has had the table here
+  /// before; else what is there is somebody else's, and RefusedError is thrown for it.
+  virtual void make_table(const Relation& relation, bool ours) = 0;
   /// All rows of the table go. Targets of state only.
   virtual void empty_table(const Relation& relation) = 0;
   /// The table is in another version from here on. Gives why the target cannot follow and its rows have to be copied

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "formats/row_template.h"
+
+namespace tailrace::redis {
+
+/// What rows are at the target.
+enum class Form : std::uint8_t {
+  /// A hash for each row: fields are columns, values PostgreSQL's text; a column that is NULL has no field.
+  kHash,
+  /// A string for each row: a JSON object.
+  kJson,
+  /// Every change is an entry of a stream.
+  kStream,
+  /// A member for each row, with a column as its score.
+  kSortedSet,
+  /// Every change is published to who listens at that moment.
+  kPublish,
+};
+const char* name_of(Form form);
+
+/// Where a server is and how it is talked to. Holds secrets.
+struct Address {
+  std::string host;
+  std::uint16_t port = 6379;
+  std::string user;
+  std::string password;
+  std::uint32_t database = 0;
+  bool tls = false;
+  /// Files in PEM form; empty: the system's authorities, no client certificate.
+  std::string ca_file;
+  std::string certificate_file;
+  std::string key_file;
+  std::chrono::milliseconds timeout{10'000};
+
+  /// "redis://host:6379/0", without secrets.
+  std::string display() const;
+};
+
+/// "redis://[[user]:password@]host[:port][/database]", rediss:// for TLS. Throws BadConfigError TR820.
+Address parse_url(const std::string& url);
+
+struct RedisSpec {
+  Address address;
+  Form form = Form::kHash;
+  /// Of hash, string, stream, set or channel.
+  formats::RowTemplate key;
+  /// kSortedSet: the member, and the column that is its score.
+  formats::RowTemplate member;
+  std::string score;
+  /// kStream: about how many entries are kept; nothing: all.
+  std::optional<std::uint64_t> max_length;
+  std::string pipeline;
+  /// Keys that are there already may be overwritten.
+  bool overwrite = false;
+
+  /// The key that holds cursor, counters and tables.
+  std::string state_key() const { return "tailrace:state:" + pipeline + ":" + name_of(form) + ":" + key.text(); }
+};
+
+/// What `key` is when nothing is said.
+std::string default_key(Form form);
+/// Throws BadConfigError TR820 where the parts do not fit each other.
+void check_spec(const RedisSpec& spec);
+
+}  // namespace tailrace::redis

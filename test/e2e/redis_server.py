@@ -1,0 +1,62 @@
+"""A private Redis server: started, killed and removed by one test."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import redis
+
+from e2e.cluster import ReservedPort
+
+START_TIMEOUT_S = 20
+
+
+class RedisServer:
+    """One directory and the server on it, which syncs every write. The caller closes it; closing removes everything."""
+
+    def __init__(self, *options: str):
+        if shutil.which("redis-server") is None:
+            raise RuntimeError("no redis-server: run tools/bootstrap")
+        self._reserved = ReservedPort()
+        self.port = self._reserved.number
+        self.directory = Path(tempfile.mkdtemp(prefix="tailrace-redis-"))
+        self.options = list(options)
+        self._process: subprocess.Popen | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self, **options) -> redis.Redis:
+        return redis.Redis(port=self.port, decode_responses=True, **options)
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory),
+                   "--appendonly", "yes", "--appendfsync", "always", "--save", "", *self.options]
+        with open(self.directory / "server.log", "ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            try:
+                self.client().ping()
+                return
+            except redis.exceptions.AuthenticationError:
+                return
+            except (redis.exceptions.ConnectionError, redis.exceptions.BusyLoadingError):
+                if self._process.poll() is not None:
+                    break
+                time.sleep(0.02)
+        raise RuntimeError(f"redis-server does not start: {(self.directory / 'server.log').read_text()}")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self.kill()
+        self._reserved.release()
+        shutil.rmtree(self.directory, ignore_errors=True)
