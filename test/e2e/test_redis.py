@@ -229,8 +229,8 @@ def test_keys_of_somebody_else_are_not_touched(mirror: Shop, server: RedisServer
 
 
 @pytest.mark.parametrize(("options", "url", "code"), [
-    (["--requirepass", "right"], "redis://:wrong@127.0.0.1:{port}/0", "TR811"),
-    (["--requirepass", "right"], "redis://127.0.0.1:{port}/0", "TR811"),
+    (["--requirepass", "s3cret"], "redis://:wrong@127.0.0.1:{port}/0", "TR811"),
+    (["--requirepass", "s3cret"], "redis://127.0.0.1:{port}/0", "TR811"),
     ([], "redis://127.0.0.1:{port}/99", "TR811"),
     ([], "redis://127.0.0.1:1/0", "TR810"),
 ])
@@ -243,7 +243,7 @@ def test_a_server_that_refuses_is_named_at_check(mirror: Shop, options: list[str
         answer = mirror.tailrace.command("check", file)
         # A server that is down may be up when the pipeline starts.
         assert answer.code == (Exit.DONE if code == "TR810" else Exit.NO) and code in answer.out, answer
-        assert "right" not in answer.out + answer.err and "wrong@" not in answer.out + answer.err
+        assert "s3cret" not in answer.out + answer.err and "wrong@" not in answer.out + answer.err
     finally:
         server.close()
 
