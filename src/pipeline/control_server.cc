@@ -6,9 +6,11 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -24,6 +26,7 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kMostClients = 64;
 constexpr std::size_t kPiece = 64U << 10;
+constexpr std::chrono::milliseconds kPause{100};
 /// A client that takes nothing for so long is let go.
 constexpr timeval kSendLimit{30, 0};
 
@@ -94,7 +97,11 @@ void ControlServer::accept_clients(std::stop_token stop) {
     remove_finished();
     if (ready <= 0) continue;
     UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!socket) continue;
+    if (!socket) {
+      // Without a free descriptor the client stays in line, and asking again at once would keep a core busy.
+      std::this_thread::sleep_for(kPause);
+      continue;
+    }
     ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &kSendLimit, sizeof(kSendLimit));
     if (clients_.size() >= kMostClients) {
       const RetryError busy("TR517", "too many commands talk to this pipeline", "try again in a moment");

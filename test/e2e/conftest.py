@@ -8,7 +8,7 @@ import pytest
 
 from e2e.cluster import Cluster, server_binaries, server_major
 from e2e.shop import SHOP, Shop
-from e2e.tailrace import Tailrace, binary
+from e2e.tailrace import Tailrace, binary, preloaded
 
 # Standbys have slots from version 16 on, servers failover slots from 17 on and more from 18 on; `tools/versions` runs these tests
 # on those.
@@ -25,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "smoke: short tests that also run under the sanitizers")
     config.addinivalue_line("markers", "server: what may differ from one version of the server to another; `tools/versions` runs these")
+    config.addinivalue_line("markers", "alone: measures time, or keeps the machine busy: no other test runs beside it")
     config.addinivalue_line("markers", "giants: the largest transactions; `make giants`, not part of `make test`")
     config.addinivalue_line("markers", "nemesis: the oracle with SEEDS seeds; not part of `make test`")
 
@@ -73,6 +74,14 @@ def tailrace(tmp_path: Path) -> Iterator[Tailrace]:
     made = Tailrace(tmp_path, name="shop")
     yield made
     made.close()
+
+
+@pytest.fixture
+def clock(tailrace: Tailrace) -> tuple[dict[str, str], Path]:
+    """The environment with a clock that somebody sets, and the file that says by how many seconds."""
+    library, shift = preloaded("shifted_clock.c", tailrace.directory), tailrace.directory / "shift"
+    shift.write_text("0")
+    return {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)}, shift
 
 
 @pytest.fixture

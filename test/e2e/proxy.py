@@ -11,11 +11,11 @@ MOST_WAITING = 64 << 10
 
 
 class Proxy:
-    """Listens on a port of its own and forwards to one port of this host. One thread; the caller closes it."""
+    """Listens on a port of its own, or the given one, and forwards to one port of this host. One thread; the caller closes it."""
 
-    def __init__(self, target_port: int):
+    def __init__(self, target_port: int, host: str = "127.0.0.1", port: int = 0):
         self._target_port = target_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
         self._lock = threading.Lock()

@@ -37,6 +37,13 @@ def binary() -> Path:
     raise RuntimeError(f"no tailrace program at {', '.join(map(str, candidates))}: build it, or set TAILRACE_BIN")
 
 
+def preloaded(source: str, directory: Path) -> Path:
+    """The library, made in the directory, of a C source beside the tests: for LD_PRELOAD."""
+    library = (directory / source).with_suffix(".so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, Path(__file__).with_name(source), "-ldl"], check=True)
+    return library
+
+
 @dataclass(frozen=True)
 class Answer:
     """What one finished command said."""

@@ -1,26 +1,13 @@
 """Our clock is hours off the server's, and is set while we run."""
 
-import subprocess
 import time
 from pathlib import Path
 
-import pytest
-
 from e2e.duckdb_file import rows
 from e2e.shop import Shop
-from e2e.tailrace import REPOSITORY
 
 HOUR = 3600
 YEAR_1970 = -int(time.time()) + HOUR
-
-
-@pytest.fixture
-def clock(mirror: Shop) -> tuple[dict[str, str], Path]:
-    """The environment with such a clock, and the file that sets it."""
-    library, shift = mirror.tailrace.directory / "clock.so", mirror.tailrace.directory / "shift"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, REPOSITORY / "test/e2e/shifted_clock.c", "-ldl"], check=True)
-    shift.write_text("0")
-    return {"LD_PRELOAD": str(library), "CLOCK_SHIFT": str(shift)}, shift
 
 
 def test_a_clock_that_is_set_bends_neither_lag_nor_history_and_ends_no_wait(mirror: Shop, clock: tuple[dict[str, str], Path]):

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from e2e.cluster import Cluster, ReservedPort
 from e2e.proxy import Proxy
 from e2e.shop import SHOP, Shop
-from e2e.tailrace import Answer, Exit, Process, Tailrace
+from e2e.tailrace import Answer, Exit, Process, Tailrace, preloaded
 from e2e.test_bad_input import assert_refused
 
 # Bytes after which a connection ends: in each message of the login, of the session's set-up, of the questions, in the first
@@ -122,6 +123,55 @@ def test_a_list_without_a_usable_host_names_each(mirror: Shop):
     dead = ReservedPort().number
     source = listed(mirror, dead, mirror.cluster.port, target_session_attrs="standby")
     assert_refused(once(mirror, source), Exit.UNREACHABLE, "TR101", str(dead), str(mirror.cluster.port), "standby")
+
+
+def loopbacks() -> list[str]:
+    """This machine's own addresses; some have no IPv6."""
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return ["127.0.0.1", "::1"]
+    return ["127.0.0.1"]
+
+
+def test_addresses_of_either_kind_and_names_lead_to_the_server(mirror: Shop):
+    rest = f"dbname={mirror.database} user=postgres"
+    for address in loopbacks():
+        with contextlib.closing(Proxy(mirror.cluster.port, address)) as proxy:
+            literal, port, dead = f"[{address}]" if ":" in address else address, proxy.port, ReservedPort().number
+            sources = [f"postgresql://postgres@{literal}:{port}/{mirror.database}", f"host={address} port={port} {rest}",
+                       f"postgresql://postgres@{literal}:{dead},{literal}:{port}/{mirror.database}"]
+            if address == "127.0.0.1":
+                sources.append(f"host=localhost port={port} {rest}")
+            for source in sources:
+                before = proxy.connections
+                mirror.change()
+                answer = once(mirror, source)
+                assert answer.code == Exit.DONE and proxy.connections > before, f"{source}: {answer}"
+    mirror.assert_equal()
+
+
+@pytest.fixture
+def moving(mirror: Shop) -> tuple[dict[str, str], Path]:
+    """The environment in which the host `moving.test` has an address, and the file that says which."""
+    library, address = preloaded("moving_host.c", mirror.tailrace.directory), mirror.tailrace.directory / "address"
+    return {"LD_PRELOAD": str(library), "MOVING_HOST": str(address)}, address
+
+
+def test_a_host_whose_name_gets_another_address_is_followed(mirror: Shop, moving: tuple[dict[str, str], Path]):
+    environment, address = moving
+    address.write_text("127.0.0.1")
+    first = Proxy(mirror.cluster.port)
+    source = mirror.cluster.conninfo(mirror.database, port=first.port).replace("127.0.0.1", "moving.test")
+    mirror.process = mirror.tailrace.mirror(source, mirror.target, environment=environment)
+    mirror.wait()
+    first.close()
+    # Nobody answers at the old address any more.
+    mirror.change()
+    address.write_text("127.0.0.2")
+    with contextlib.closing(Proxy(mirror.cluster.port, "127.0.0.2", first.port)) as second:
+        mirror.wait()
+        assert second.connections >= 2
+        mirror.stop()
+    mirror.assert_equal()
 
 
 @pytest.fixture

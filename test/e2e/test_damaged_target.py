@@ -2,7 +2,6 @@
 
 import os
 import random
-import subprocess
 import time
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from e2e.duckdb_file import rows
 from e2e.shop import Shop
-from e2e.tailrace import Exit
+from e2e.tailrace import Exit, preloaded
 
 BLOCKS_BEGIN = 12288
 
@@ -158,9 +157,7 @@ sinks: {{warehouse: {{duckdb: {{path: {mirror.target}, history: {{tables: ["*.*"
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> dict[str, str]:
-    library = tmp_path / "full_disk.so"
-    source = Path(__file__).with_name("full_disk.c")
-    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    library = preloaded("full_disk.c", tmp_path)
     return {"LD_PRELOAD": str(library), "FULL_DISK_FLAG": str(tmp_path / "full"),
             "FULL_DISK_PREFIX": str(tmp_path / "shop.duckdb")}
 

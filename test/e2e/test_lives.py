@@ -14,7 +14,7 @@ import pytest
 from e2e.cluster import Cluster
 from e2e.duckdb_file import rows
 from e2e.shop import SHOP, Shop
-from e2e.tailrace import REPOSITORY, Exit, Process, Tailrace
+from e2e.tailrace import Exit, Process, Tailrace, preloaded
 
 PIPELINE = """name: shop
 source: {{postgres: {{url: "{url}"{source}}}}}
@@ -299,8 +299,7 @@ def test_tables_that_leave_and_join_the_configuration(shop: Shop):
 @pytest.fixture
 def full_disk(shop: Shop) -> dict[str, str]:
     """A disk below the journal that is full while the flag exists."""
-    library = shop.tailrace.directory / "full_disk.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, REPOSITORY / "test/e2e/full_disk.c", "-ldl"], check=True)
+    library = preloaded("full_disk.c", shop.tailrace.directory)
     return {"LD_PRELOAD": str(library), "FULL_DISK_FLAG": str(shop.tailrace.directory / "full"), "FULL_DISK_PREFIX": str(shop.tailrace.state / "journal")}
 
 

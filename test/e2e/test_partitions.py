@@ -1,5 +1,7 @@
 """Partitions that come and go under their root, and tables that inherit."""
 
+import pytest
+
 from e2e.changing import assert_same, copied_again, execute, settle, until
 from e2e.duckdb_file import rows
 from e2e.shop import Shop
@@ -18,6 +20,7 @@ def start_by_root(mirror: Shop) -> None:
     mirror.wait()
 
 
+@pytest.mark.server
 def test_empty_partitions_are_made_and_filled_under_their_root_without_a_copy(mirror: Shop):
     start_by_root(mirror)
     execute(mirror, "CREATE TABLE logs_3 PARTITION OF logs FOR VALUES FROM ('2024-03-01') TO ('2024-04-01') PARTITION BY RANGE (day)",
@@ -86,3 +89,20 @@ def test_rows_of_children_are_not_their_parents(mirror: Shop):
         listed = "id::text, v, n::text"
         there = mirror.cluster.query(f"SELECT {listed} FROM ONLY {table}", database=mirror.database)
         assert rows(mirror.target, f"SELECT {listed} FROM public.{table}") == there, table
+
+
+def test_partitions_of_different_identities_come_through_one_root(mirror: Shop):
+    """The server describes the root and sends what each partition's identity gives of old rows."""
+    execute(mirror, "CREATE TABLE many (id int NOT NULL, part int NOT NULL, k int NOT NULL, v text, big text, PRIMARY KEY (id, part)) PARTITION BY LIST (part)",
+            *(f"CREATE TABLE many_{n} PARTITION OF many FOR VALUES IN ({n})" for n in (1, 2, 3)),
+            "ALTER TABLE many ALTER big SET STORAGE EXTERNAL", "CREATE UNIQUE INDEX other ON many_3 (k)",
+            "ALTER TABLE many_2 REPLICA IDENTITY FULL", "ALTER TABLE many_3 REPLICA IDENTITY USING INDEX other",
+            "INSERT INTO many SELECT g, 1 + g % 3, g, 'v', repeat('x', 5000) FROM generate_series(1, 60) g",
+            "CREATE PUBLICATION tailrace_shop FOR TABLE many WITH (publish_via_partition_root = true)")
+    mirror.start("--table", "public.many", "--history", "--log-level", "info")
+    mirror.wait()
+    execute(mirror, "UPDATE many SET v = 'w' WHERE id % 2 = 0", "UPDATE many SET id = id + 100 WHERE id % 5 = 0", "UPDATE many SET k = k + 1000 WHERE id % 7 = 0",
+            "DELETE FROM many WHERE id % 11 = 0", "UPDATE many SET part = 1 + part % 3 WHERE id % 13 = 0")
+    settle(mirror)
+    mirror.stop()
+    assert_same(mirror, "many", "id", "part", "k", "v", "big")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from e2e.certificates import Authority
@@ -15,8 +16,10 @@ from e2e.proxy import Proxy
 from e2e.shop import DIGEST, SHOP
 from e2e.tailrace import Answer, Exit, Tailrace
 from e2e.test_bad_input import assert_refused
+from e2e.test_server_life import wait_until
 
 PASSWORD = "s3cr3t-word"
+DAY = 24 * 3600
 ACCESS = """local all all trust
 hostssl all certified 127.0.0.1/32 cert
 hostssl all,replication bound 127.0.0.1/32 scram-sha-256
@@ -43,16 +46,21 @@ class Server:
                          *(f"{name}={value}" for name, value in options.items())])
 
 
+def show(cluster: Cluster, certified: tuple[Path, Path]) -> None:
+    """What the server shows from its next start or reload on."""
+    for source, name in zip(certified, ("server.crt", "server.key")):
+        shutil.copyfile(source, cluster.data / name)
+        os.chmod(cluster.data / name, 0o600)
+        shutil.chown(cluster.data / name, cluster.data.owner(), cluster.data.group())
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("certificates")
     authority, stranger = Authority(directory, "authority"), Authority(directory, "stranger")
     cluster = Cluster()
     try:
-        for source, name in zip(authority.sign("server", "localhost"), ("server.crt", "server.key")):
-            shutil.copyfile(source, cluster.data / name)
-            os.chmod(cluster.data / name, 0o600)
-            shutil.chown(cluster.data / name, cluster.data.owner(), cluster.data.group())
+        show(cluster, authority.sign("server", "localhost"))
         shutil.copyfile(authority.certificate, cluster.data / "ca.crt")
         os.chmod(cluster.data / "ca.crt", 0o644)
         cluster.configure({"ssl": "on", "ssl_ca_file": "'ca.crt'", "password_encryption": "'scram-sha-256'"})
@@ -78,6 +86,15 @@ def shop(server: Server) -> Iterator[Server]:
 def mirror(tailrace: Tailrace, source: str) -> Answer:
     return tailrace.command("mirror", source, tailrace.directory / "shop.duckdb", "--state", tailrace.state, "--name", "shop",
                             "--until-caught-up", timeout_s=60)
+
+
+def believes(server: Server, root: Path) -> bool:
+    """Whether the server shows a certificate that this authority signed."""
+    try:
+        psycopg.connect(server.conninfo(sslrootcert=root)).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def assert_mirrored(tailrace: Tailrace, server: Server) -> None:
@@ -172,4 +189,45 @@ def test_large_and_small_changes_come_over_tls_through_cut_links(tailrace: Tailr
         assert process.stop() == Exit.DONE, process.err()
     finally:
         proxy.close()
+    assert_mirrored(tailrace, shop)
+
+
+def test_a_certificate_that_is_renewed_while_it_streams_is_taken_at_the_next_connection(tailrace: Tailrace, shop: Server, tmp_path: Path):
+    """Also one of another authority, as long as both are believed; what was agreed on before goes on."""
+    both = tmp_path / "both.crt"
+    both.write_bytes(shop.authority.certificate.read_bytes() + shop.stranger.certificate.read_bytes())
+    process = tailrace.mirror(shop.conninfo(sslrootcert=both), tailrace.directory / "shop.duckdb")
+    tailrace.wait_for_state("streaming")
+    changes = ["UPDATE orders SET total = total + 1 WHERE id % 2 = 0", "DELETE FROM orders WHERE id % 9 = 1"]
+    try:
+        for authority in (shop.stranger, shop.authority):
+            show(shop.cluster, authority.sign("server", "localhost"))
+            shop.cluster.execute("SELECT pg_reload_conf()")
+            wait_until(lambda believed=authority: believes(shop, believed.certificate))
+            shop.cluster.execute(changes[0], database=shop.database)
+            assert tailrace.wait(60).code == Exit.DONE, process.err()
+            shop.cluster.query("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
+            shop.cluster.execute(changes[1], database=shop.database)
+            assert tailrace.wait(60).code == Exit.DONE, process.err()
+        assert process.stop() == Exit.DONE, process.err()
+        assert_mirrored(tailrace, shop)
+    finally:
+        show(shop.cluster, shop.authority.sign("server", "localhost"))
+        shop.cluster.execute("SELECT pg_reload_conf()")
+        wait_until(lambda: believes(shop, shop.authority.certificate))
+
+
+def test_a_certificate_that_expires_while_it_streams_is_named_and_nothing_is_lost(tailrace: Tailrace, shop: Server, clock: tuple[dict[str, str], Path]):
+    environment, shift = clock
+    target = tailrace.directory / "shop.duckdb"
+    process = tailrace.mirror(shop.conninfo(), target, environment=environment)
+    assert tailrace.wait(60).code == Exit.DONE, process.err()
+    shift.write_text(str(3 * DAY))
+    shop.cluster.execute("DELETE FROM orders WHERE id % 9 = 1", database=shop.database)
+    shop.cluster.query("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")
+    assert process.wait(30) == Exit.UNREACHABLE, process.err()
+    assert "[TR135]" in process.err() and "certificate verify failed" in process.err(), process.err()
+    shop.cluster.execute("UPDATE orders SET total = total + 1 WHERE id % 2 = 0", database=shop.database)
+    answer = mirror(tailrace, shop.conninfo())
+    assert answer.code == Exit.DONE, str(answer)
     assert_mirrored(tailrace, shop)

@@ -2,10 +2,15 @@
 
 import time
 
+import pytest
+
+from e2e.changing import assert_columns, assert_same, settle
 from e2e.cluster import Cluster
 from e2e.duckdb_file import rows
 from e2e.shop import SHOP, Shop
 from e2e.tailrace import Exit, Tailrace
+
+pytestmark = pytest.mark.server
 
 
 def test_a_slot_that_the_server_gave_up_for_its_idleness_is_named(own_cluster: Cluster, tailrace: Tailrace):
@@ -57,3 +62,27 @@ def test_columns_that_are_computed_when_read_are_neither_copied_nor_missed(clust
     assert shop.problems() == []
     shop.stop()
     assert rows(shop.target, "SELECT * FROM public.t ORDER BY id") == [(1, 5, "x"), (3, 3, "z")]
+
+
+def test_generated_columns_that_are_published_are_copied_followed_and_compared(cluster: Cluster, database: str, tailrace: Tailrace):
+    cluster.execute("CREATE TABLE t (id int PRIMARY KEY, a int, twice int GENERATED ALWAYS AS (a * 2) STORED, thrice int GENERATED ALWAYS AS (a * 3), "
+                    "large text GENERATED ALWAYS AS (repeat(md5(a::text), 400)) STORED, b text)", "ALTER TABLE t ALTER large SET STORAGE EXTERNAL",
+                    "INSERT INTO t (id, a, b) SELECT g, g, 'x' FROM generate_series(1, 5) g",
+                    "CREATE TABLE by_generated (a int, k int NOT NULL GENERATED ALWAYS AS (a + 1) STORED, b text)", "CREATE UNIQUE INDEX k ON by_generated (k)",
+                    "ALTER TABLE by_generated REPLICA IDENTITY USING INDEX k", "INSERT INTO by_generated (a, b) VALUES (1, 'x'), (2, 'y'), (3, 'z')",
+                    "CREATE PUBLICATION tailrace_shop FOR ALL TABLES WITH (publish_generated_columns = stored)", database=database)
+    shop = Shop(cluster, database, tailrace)
+    shop.start("--history", "--log-level", "info")
+    shop.wait()
+    cluster.execute("UPDATE t SET a = 50 WHERE id = 1", "UPDATE t SET b = 'y' WHERE id = 2", "INSERT INTO t (id, a, b) VALUES (6, 6, 'z'), (7, NULL, 'z')",
+                    "DELETE FROM t WHERE id = 3", "ALTER TABLE t ALTER COLUMN twice SET EXPRESSION AS (a * 20)", "UPDATE t SET a = 40 WHERE id = 4",
+                    "UPDATE by_generated SET a = 20 WHERE a = 2", "UPDATE by_generated SET b = 'w' WHERE a = 1", "DELETE FROM by_generated WHERE a = 3",
+                    database=database)
+    # What was computed by the older expression is read again.
+    settle(shop)
+    compared = tailrace.command("verify", "shop", "--state", tailrace.state)
+    assert compared.code == Exit.DONE, compared
+    shop.stop()
+    assert_same(shop, "t", "id", "a", "twice", "large", "b")
+    assert_columns(shop, "t", "id", "a", "twice", "large", "b")
+    assert_same(shop, "by_generated", "a", "k", "b")

@@ -1,0 +1,78 @@
+"""What the operating system refuses: descriptors, and to write where the state is."""
+
+import os
+import resource
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from e2e.shop import Shop
+from e2e.tailrace import Exit, binary, preloaded
+
+ORDERLY = {Exit.DONE, Exit.NO, Exit.REQUEST, Exit.UNREACHABLE, Exit.TIMEOUT, Exit.DAMAGED}
+
+
+def cpu_seconds(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.alone
+def test_without_descriptors_it_waits_quietly_and_goes_on_when_there_are_some(mirror: Shop):
+    process = mirror.start()
+    mirror.wait()
+    soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, hard))
+    mirror.change()
+    # Now a new connection is needed, and whoever asks cannot be answered.
+    mirror.cluster.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tailrace'")
+    asking = mirror.tailrace.start("status", "shop", "--state", mirror.tailrace.state)
+    time.sleep(1)
+    spent = cpu_seconds(process.pid)
+    time.sleep(2)
+    assert process.code is None, process.err()
+    assert cpu_seconds(process.pid) - spent < 0.5
+    assert "Too many open files" in process.err(), process.err()
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    asking.wait(20)
+    mirror.wait()
+    assert process.stop() == Exit.DONE, process.err()
+    mirror.assert_equal()
+
+
+def test_a_start_with_few_descriptors_ends_with_an_error_that_says_so(mirror: Shop):
+    for most in (6, 10, 14, 18, 24):
+        done = subprocess.run(["prlimit", f"--nofile={most}:{most}", binary(), "mirror", mirror.cluster.url(mirror.database), mirror.target, "--state",
+                               mirror.tailrace.state, "--name", "shop", "--until-caught-up"], capture_output=True, text=True, timeout=60)
+        assert done.returncode in ORDERLY, f"{most}: {done}"
+        assert done.returncode == Exit.DONE or "[TR" in done.stderr, f"{most}: {done}"
+    mirror.change()
+    mirror.start("--until-caught-up")
+    assert mirror.process.wait(60) == Exit.DONE, mirror.process.err()
+    mirror.assert_equal()
+
+
+@pytest.mark.parametrize("part", ["journal", "catalog", ""])
+def test_a_state_that_becomes_read_only_ends_or_waits_and_loses_nothing(mirror: Shop, part: str):
+    flag = mirror.tailrace.directory / "read-only"
+    disk = {"LD_PRELOAD": str(preloaded("full_disk.c", mirror.tailrace.directory)), "FULL_DISK_FLAG": str(flag), "FULL_DISK_READ_ONLY": "1",
+            "FULL_DISK_PREFIX": str(mirror.tailrace.state / part)}
+    process = mirror.start(**disk)
+    mirror.wait()
+    flag.touch()
+    mirror.change()
+    time.sleep(1.5)
+    assert process.code is None or process.code in ORDERLY, process.err()
+    if process.code is None:
+        process.stop()
+    assert process.code in ORDERLY, process.err()
+    # So it is at a start, too.
+    started = mirror.start("--until-caught-up", **disk)
+    assert started.wait(60) in ORDERLY - {Exit.DONE} and "[TR" in started.err(), started.err()
+    assert "read-only file system" in started.err().lower() or "readonly" in started.err(), started.err()
+    flag.unlink()
+    mirror.start("--until-caught-up", **disk)
+    assert mirror.process.wait(60) == Exit.DONE, mirror.process.err()
+    mirror.assert_equal()
