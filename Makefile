@@ -33,7 +33,7 @@ test-fast: ## Layer check, format and unit tests
 e2e: ## End-to-end tests; one of them: make e2e T=name
 	@E2E_SELECT="$(T)" tools/test bootstrap build e2e
 
-versions: ## The core suite on PostgreSQL 13, 14, 16, 17 and 18
+versions: ## What may differ on PostgreSQL 13, 14, 16, 17 and 18
 	@tools/test bootstrap build versions
 
 fuzz: ## Every fuzzer for FUZZ_SECONDS (30)

@@ -87,6 +87,7 @@ def assert_true_to(cluster: Cluster, database: str, target: Path, columns: list[
                         "WHERE to_lsn > next OR (to_lsn IS NULL AND next IS NOT NULL) OR to_lsn < from_lsn") == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_is_done_to_a_pipeline_the_rows_are_right_at_the_end(cluster: Cluster, database: str, tailrace: Tailrace,
                                                                        seed: int):

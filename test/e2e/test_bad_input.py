@@ -63,11 +63,13 @@ def guarded(cluster: Cluster, table: str) -> str:
     cluster.execute("DROP ROLE guarded")
 
 
+@pytest.mark.server
 def test_a_wrong_password(tailrace: Tailrace, cluster: Cluster, guarded: str):
     answer = mirror(tailrace, cluster.url(guarded, "guarded", "wrong-" + SECRET))
     assert_refused(answer, Exit.UNREACHABLE, "guarded")
 
 
+@pytest.mark.server
 def test_a_role_without_replication(tailrace: Tailrace, cluster: Cluster, table: str):
     cluster.execute("DROP ROLE IF EXISTS plain", "CREATE ROLE plain LOGIN")
     cluster.execute("GRANT SELECT ON t TO plain", database=table)
@@ -78,6 +80,7 @@ def test_a_role_without_replication(tailrace: Tailrace, cluster: Cluster, table:
         cluster.execute("DROP ROLE plain")
 
 
+@pytest.mark.server
 def test_a_role_without_select(tailrace: Tailrace, cluster: Cluster, guarded: str):
     cluster.execute("CREATE PUBLICATION tailrace_shop FOR TABLE t", database=guarded)
     assert_refused(mirror(tailrace, cluster.url(guarded, "guarded", SECRET)), Exit.UNREACHABLE, "SELECT", "GRANT")

@@ -79,7 +79,7 @@ def run_until_caught_up(tailrace: Tailrace, cluster: Cluster, database: str, tar
     assert process.wait(120) == Exit.DONE, process.err()
 
 
-@pytest.mark.parametrize("history", [False, True])
+@pytest.mark.parametrize("history", [False, pytest.param(True, marks=pytest.mark.server)])
 def test_copy_and_stream_bring_the_same_exact_values(cluster: Cluster, database: str, tailrace: Tailrace, tmp_path,
                                                      history: bool):
     columns = ", ".join(f"c{n} {kind}" for n, (kind, *_) in enumerate(VALUES))
@@ -150,6 +150,7 @@ def test_unchanged_large_values_are_kept(cluster: Cluster, database: str, tailra
     assert rows(target, current) == truth
 
 
+@pytest.mark.server
 def test_rows_without_a_key_are_a_multiset(cluster: Cluster, database: str, tailrace: Tailrace, tmp_path):
     cluster.execute("CREATE TABLE t (a int, f float8, i interval)", "ALTER TABLE t REPLICA IDENTITY FULL",
                     "INSERT INTO t SELECT n % 2, 0, '1 mon' FROM generate_series(1, 6) n",

@@ -9,6 +9,8 @@ from e2e.cluster import Cluster
 from e2e.shop import SHOP, Shop
 from e2e.tailrace import Exit, Tailrace
 
+pytestmark = pytest.mark.server
+
 FOLLOWS = {"hot_standby_feedback": "on", "sync_replication_slots": "on"}
 
 

@@ -14,6 +14,7 @@ from e2e.tailrace import Exit
 
 pytestmark = pytest.mark.smoke
 
+@pytest.mark.server
 def test_an_ordinary_database_is_copied_and_followed(mirror: Shop):
     mirror.start()
     mirror.wait()
@@ -43,6 +44,7 @@ def test_until_caught_up_leaves_with_0_and_everything_committed_at_its_start(mir
     mirror.assert_equal()
 
 
+@pytest.mark.server
 def test_a_restart_goes_on_where_it_stopped(mirror: Shop):
     mirror.start()
     mirror.wait()
@@ -86,6 +88,7 @@ def test_named_tables_only(mirror: Shop):
     assert names == [("customers",)]
 
 
+@pytest.mark.server
 def test_changes_of_tables_that_a_foreign_publication_sends_are_filtered(mirror: Shop, tmp_path: Path):
     mirror.cluster.execute("CREATE PUBLICATION all_of_it FOR ALL TABLES", database=mirror.database)
     pipeline = tmp_path / "shop.yaml"
@@ -119,6 +122,7 @@ def test_status_says_what_scripts_read(mirror: Shop):
     assert answer.json()["state"] == "stopped", str(answer)
 
 
+@pytest.mark.alone
 def test_a_steady_load_is_no_growing_lag(mirror: Shop):
     mirror.start()
     mirror.wait()
@@ -190,6 +194,7 @@ def test_lend_frees_the_file_for_one_command_and_loses_nothing(mirror: Shop):
     mirror.assert_equal()
 
 
+@pytest.mark.server
 def test_an_idle_database_moves_its_slot_on(mirror: Shop):
     """Otherwise a quiet database beside a busy one fills the server's disk."""
     mirror.start()

@@ -12,6 +12,7 @@ from e2e.tailrace import Answer, Exit, Tailrace
 pytestmark = pytest.mark.smoke
 
 
+@pytest.mark.server
 def test_drop_takes_slot_and_publication_away(mirror: Shop):
     mirror.start("--until-caught-up")
     assert mirror.process.wait(60) == Exit.DONE, mirror.process.err()
@@ -68,6 +69,7 @@ def test_a_copy_that_was_dropped_half_way_is_made_again(mirror: Shop):
     mirror.assert_equal()
 
 
+@pytest.mark.server
 def test_check_finds_nothing_wrong_and_creates_nothing(mirror: Shop):
     answer = mirror.tailrace.command("check", mirror.cluster.url(mirror.database))
     assert answer.code == Exit.DONE, str(answer)
@@ -102,6 +104,7 @@ def test_duckdb_gets_its_share_of_the_limit_and_the_threads_of_its_sink(mirror: 
     mirror.stop()
 
 
+@pytest.mark.server
 def test_check_names_a_missing_right_and_the_sql_that_mends_it(mirror: Shop):
     mirror.cluster.execute("DROP ROLE IF EXISTS looker", "CREATE ROLE looker LOGIN")
     try:
@@ -111,6 +114,7 @@ def test_check_names_a_missing_right_and_the_sql_that_mends_it(mirror: Shop):
         mirror.cluster.execute("DROP ROLE looker")
 
 
+@pytest.mark.server
 def test_check_names_a_wal_level_that_is_too_low(tailrace: Tailrace, own_cluster: Cluster):
     own_cluster.configure({"wal_level": "replica"})
     own_cluster.restart()

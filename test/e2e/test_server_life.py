@@ -47,12 +47,14 @@ def insert(shop: Shop, count: int = 10) -> None:
     shop.cluster.execute(f"INSERT INTO orders (customer, total) SELECT 1, g FROM generate_series(1, {count}) g", database=shop.database)
 
 
+@pytest.mark.server
 def test_a_slot_that_is_gone_is_named(shop: Shop):
     insert(shop)
     shop.cluster.query("SELECT pg_drop_replication_slot('tailrace_shop')")
     assert_stays_as_it_is(shop, "TR115", "tailrace_shop", "copy")
 
 
+@pytest.mark.server
 def test_a_slot_that_goes_while_it_is_read_is_named(shop: Shop):
     shop.start()
     shop.wait()
@@ -65,6 +67,7 @@ def test_a_slot_that_goes_while_it_is_read_is_named(shop: Shop):
     assert "TR115" in shop.process.err()
 
 
+@pytest.mark.server
 def test_a_slot_that_was_made_anew_is_told_from_ours(shop: Shop):
     shop.cluster.query("SELECT pg_drop_replication_slot('tailrace_shop')")
     insert(shop)
@@ -73,6 +76,7 @@ def test_a_slot_that_was_made_anew_is_told_from_ours(shop: Shop):
     assert_stays_as_it_is(shop, "TR118", "tailrace_shop")
 
 
+@pytest.mark.server
 def test_a_slot_that_the_server_gave_up_for_its_size_is_named(shop: Shop):
     shop.cluster.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '2MB'", "ALTER SYSTEM SET max_wal_size = '4MB'",
                          "ALTER SYSTEM SET min_wal_size = '2MB'", "SELECT pg_reload_conf()")
@@ -124,6 +128,7 @@ def test_an_older_copy_on_a_timeline_of_its_own_is_told(shop: Shop):
     assert_stays_as_it_is(shop, "TR117", "timeline 1")
 
 
+@pytest.mark.server
 def test_a_promoted_copy_that_has_all_we_followed_is_followed_on(shop: Shop):
     insert(shop)
     follow(shop)
@@ -139,6 +144,7 @@ def test_a_promoted_copy_that_has_all_we_followed_is_followed_on(shop: Shop):
     shop.assert_equal()
 
 
+@pytest.mark.server
 def test_a_standby_without_a_publication_or_slots_is_named(own_cluster: Cluster, tailrace: Tailrace):
     own_cluster.execute(*SHOP)
     code, word = ("TR119", "at the primary") if server_major() >= 16 else ("TR132", "primary")
@@ -152,6 +158,7 @@ def test_a_standby_without_a_publication_or_slots_is_named(own_cluster: Cluster,
         standby.close()
 
 
+@pytest.mark.server
 def test_what_the_server_keeps_for_us_is_watched(tailrace: Tailrace):
     cluster = Cluster({"autovacuum_freeze_max_age": "100000", "max_slot_wal_keep_size": "30MB", "max_prepared_transactions": "1"})
     try:

@@ -11,6 +11,8 @@ from e2e.pair import Hammer
 from e2e.shop import SHOP, Shop
 from e2e.tailrace import Exit, Tailrace
 
+pytestmark = pytest.mark.server
+
 PUBLICATION = "CREATE PUBLICATION tailrace_shop FOR ALL TABLES"
 
 
