@@ -29,6 +29,8 @@ BASE_SETTINGS = {
     "logging_collector": "off",
     "log_min_messages": "warning",
     "timezone": "'UTC'",
+    # The default from 14 on.
+    "password_encryption": "'scram-sha-256'",
 }
 
 
