@@ -4,13 +4,13 @@
 
 #include "cli/registrations.h"
 #include "config/schema.h"
+#include "formats/value_text.h"
 #include "sinks/duckdb/backup.h"
 #include "sinks/duckdb/duckdb_comparison.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/query.h"
 #include "sinks/duckdb/safety_files.h"
 #include "sinks/duckdb/target_check.h"
-#include "sinks/duckdb/value_text.h"
 
 namespace tailrace::cli {
 namespace {
@@ -100,7 +100,7 @@ std::optional<duckdb::AsOf> moment_of(std::string text) {
   if (text.ends_with('Z')) text.replace(text.size() - 1, 1, "+00");
   if (text.size() == 10) text += " 00:00:00";
   std::int64_t unix_micros = 0;
-  if (!duckdb::parse_timestamp(text, unix_micros)) {
+  if (!formats::parse_timestamp(text, unix_micros)) {
     throw BadConfigError("TR202", "--as-of is neither a time nor an LSN",
                          "write it as 2026-01-31T12:00:00Z or 0/16B3748");
   }

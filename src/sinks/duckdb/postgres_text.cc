@@ -10,10 +10,12 @@
 #include <limits>
 
 #include "base/bytes.h"
-#include "sinks/duckdb/value_text.h"
+#include "formats/value_text.h"
 
 namespace tailrace::duckdb {
 namespace {
+
+using formats::Int128;
 
 constexpr std::int64_t kMicrosPerSecond = 1000000;
 constexpr std::int64_t kMicrosPerDay = 86400 * kMicrosPerSecond;

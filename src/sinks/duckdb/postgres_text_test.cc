@@ -6,10 +6,14 @@
 #include <limits>
 #include <random>
 
-#include "sinks/duckdb/value_text.h"
+#include "formats/value_text.h"
 
 namespace tailrace::duckdb {
 namespace {
+
+using formats::IntervalValue;
+using formats::parse_interval;
+using formats::parse_timestamp;
 
 template <typename T>
 std::string floating(T value) {

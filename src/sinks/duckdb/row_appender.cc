@@ -3,10 +3,28 @@
 #include <utility>
 
 #include "base/error.h"
-#include "sinks/duckdb/value_text.h"
+#include "formats/value_text.h"
 
 namespace tailrace::duckdb {
 namespace {
+
+using formats::ArrayReader;
+using formats::bytea_size;
+using formats::decode_bytea;
+using formats::Int128;
+using formats::IntervalValue;
+using formats::parse_bool;
+using formats::parse_date;
+using formats::parse_decimal;
+using formats::parse_double;
+using formats::parse_float;
+using formats::parse_int;
+using formats::parse_interval;
+using formats::parse_time;
+using formats::parse_timestamp;
+using formats::parse_timetz;
+using formats::parse_uuid;
+using formats::valid_utf8;
 
 // DuckDB copies what it is given into its own buffers; these bounds keep that copy small.
 constexpr std::size_t kFlushRows = 61440;

@@ -1,11 +1,11 @@
-#include "sinks/duckdb/value_text.h"
+#include "formats/value_text.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
-namespace tailrace::duckdb {
+namespace tailrace::formats {
 namespace {
 
 constexpr std::int64_t kSecond = 1000000;
@@ -145,4 +145,4 @@ TEST(ValueText, ReadsArrayLiterals) {
 }
 
 }  // namespace
-}  // namespace tailrace::duckdb
+}  // namespace tailrace::formats

@@ -1,4 +1,4 @@
-#include "sinks/duckdb/value_text.h"
+#include "formats/value_text.h"
 
 #include <array>
 #include <charconv>
@@ -6,7 +6,7 @@
 #include <limits>
 #include <string_view>
 
-namespace tailrace::duckdb {
+namespace tailrace::formats {
 namespace {
 
 constexpr std::int64_t kMicrosPerSecond = 1000000;
@@ -385,4 +385,4 @@ ArrayReader::Step ArrayReader::quoted_element(ByteView& value, std::vector<char>
   return Step::kRefused;
 }
 
-}  // namespace tailrace::duckdb
+}  // namespace tailrace::formats
