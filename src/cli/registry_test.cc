@@ -62,6 +62,32 @@ TEST(PipelineFile, TheDocumentedFileIsRead) {
   EXPECT_EQ(spec.sinks[1].release_when_idle, std::nullopt);
 }
 
+TEST(PipelineFile, ASinkSaysBesideItsKindHowItIsHandedChanges) {
+  const auto specs = read(R"(name: shop
+source: {postgres: {url: host=x}}
+sinks:
+  cache:
+    redis: {url: "redis://h", as: stream}
+    batch: {rows: 100, wait: 5s}
+    retry: {attempts: 5, first: 1s, longest: 8s}
+    breaker: {failures: 3, recovery: 1m}
+  plain: {redis: {url: "redis://h"}}
+)");
+  const pipeline::Delivery& delivery = specs[0].sinks.at(0).delivery;
+  EXPECT_EQ(delivery.gather.rows, 100U);
+  EXPECT_GT(delivery.gather.bytes, 1ULL << 60);
+  EXPECT_EQ(delivery.gather.wait, std::chrono::seconds(5));
+  EXPECT_EQ(delivery.retry.attempts, 5U);
+  EXPECT_EQ(delivery.retry.first, std::chrono::seconds(1));
+  EXPECT_EQ(delivery.retry.failures, 3U);
+  EXPECT_EQ(delivery.retry.recovery, std::chrono::minutes(1));
+  EXPECT_EQ(specs[0].sinks.at(1).delivery.gather.wait, std::chrono::seconds(0));
+  const std::string begin = "name: a\nsource: {postgres: {url: host=x}}\nsinks: {w: {";
+  EXPECT_EQ(error_of(begin + "batch: {rows: 1}}}\n").substr(0, 5), "TR210") << "no kind";
+  EXPECT_EQ(error_of(begin + "redis: {url: \"redis://h\"}, breaker: {failures: 0}}}\n").substr(0, 5), "TR202");
+  EXPECT_EQ(error_of(begin + "redis: {url: \"http://h\"}}}\n").substr(0, 5), "TR820");
+}
+
 TEST(PipelineFile, NamesAndStateFollowThePipelinesName) {
   const auto specs = read("name: shop\nsource: {postgres: {url: host=x}}\nsinks: {}\n");
   EXPECT_EQ(specs[0].source.slot, "tailrace_shop");

@@ -69,8 +69,9 @@ nlohmann::ordered_json schema_of(const ObjectDoc& doc) {
   schema["properties"] = std::move(properties);
   if (!required.empty()) schema["required"] = std::move(required);
   if (doc.one_of) {
-    schema["minProperties"] = 1;
-    schema["maxProperties"] = 1;
+    schema["oneOf"] = nlohmann::ordered_json::array();
+    for (const FieldDoc& field : doc.fields)
+      if (!field.beside) schema["oneOf"].push_back({{"required", {field.name}}});
   }
   return schema;
 }
@@ -158,8 +159,12 @@ std::vector<std::pair<std::size_t, const Entry*>> match_fields(const ObjectDoc& 
     throw reading.file().error("TR210", fmt::format("`{}` is missing", field.name),
                                fmt::format("add `{}`: {}", field.name, field.doc), node.place);
   }
-  if (doc.one_of && matched.size() != 1) {
-    throw reading.file().error("TR210", fmt::format("exactly one of {} belongs here", listed(names)),
+  const auto chosen = std::ranges::count_if(matched, [&doc](const auto& at) { return !doc.fields[at.first].beside; });
+  if (doc.one_of && chosen != 1) {
+    std::vector<std::string> choices;
+    for (const FieldDoc& field : doc.fields)
+      if (!field.beside) choices.push_back(field.name);
+    throw reading.file().error("TR210", fmt::format("exactly one of {} belongs here", listed(choices)),
                                "keep one of them", node.place);
   }
   return matched;

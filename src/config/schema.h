@@ -57,6 +57,8 @@ struct FieldDoc {
   /// JSON Schema of the value where it is not an object; "string", "boolean", "integer", "strings".
   std::string json_type = {};
   std::shared_ptr<const ObjectDoc> below = {};
+  /// In a map with `one_of`: may stand beside the one.
+  bool beside = false;
   /// The keys below are names that the user gives, each with `below` under it.
   bool named_below = false;
 };

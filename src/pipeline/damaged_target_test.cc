@@ -32,8 +32,6 @@ class DamagedTargets : public ::testing::Test {
     if (with_other) spec.sinks.push_back(test::memory_sink("other", other_));
     spec.memory = 128ULL << 20;
     RunOptions options;
-    options.runner.first_retry = 5ms;
-    options.runner.longest_retry = 20ms;
     pipeline_ = std::make_unique<Pipeline>(std::move(spec), options);
     thread_ = std::thread([this] {
       try {

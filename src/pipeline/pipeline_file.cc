@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "pipeline/delivery_file.h"
 #include "pipeline/state_directory.h"
 
 namespace tailrace::pipeline {
@@ -59,6 +60,13 @@ std::shared_ptr<const config::ObjectDoc> one_of_kinds(const std::vector<Kind>& k
   return object;
 }
 
+/// A sink: its kind, and what may be said of any.
+std::shared_ptr<const config::ObjectDoc> sink_doc(const Components& components) {
+  auto object = std::make_shared<config::ObjectDoc>(*one_of_kinds(components.sinks, "A target."));
+  for (FieldDoc& field : delivery_fields()) object->fields.push_back(std::move(field));
+  return object;
+}
+
 Object<Draft> draft_object(const Components& components) {
   Object<JournalDraft> journal("The embedded log: segments on local disk.");
   journal.text("path", &JournalDraft::path, "The state directory; default `./tailrace-data/NAME`.")
@@ -83,7 +91,7 @@ Object<Draft> draft_object(const Components& components) {
   sinks.required = true;
   sinks.type = "map";
   sinks.named_below = true;
-  sinks.below = one_of_kinds(components.sinks, sinks.doc);
+  sinks.below = sink_doc(components);
 
   Object<Draft> draft("A file holds one pipeline, or several as YAML documents separated by `---`.");
   draft
@@ -100,12 +108,13 @@ Object<Draft> draft_object(const Components& components) {
   return draft;
 }
 
-/// The kind that is named by the only key of `node`, and what stands under it.
+/// The kind that is named in `node`, which is declared by `doc` with the kinds first, and what stands under it.
 template <typename Kind>
-std::pair<const Kind*, const Entry*> kind_of(const std::vector<Kind>& kinds, const Node& node, const Reading& reading) {
-  const auto matched = config::match_fields(*one_of_kinds(kinds, ""), node, reading);
-  const auto& [index, entry] = matched.front();
-  return {&kinds[index], entry};
+std::pair<const Kind*, const Entry*> kind_of(const std::vector<Kind>& kinds, const config::ObjectDoc& doc,
+                                             const Node& node, const Reading& reading) {
+  const auto matched = config::match_fields(doc, node, reading);
+  const auto chosen = std::ranges::find_if(matched, [&kinds](const auto& at) { return at.first < kinds.size(); });
+  return {&kinds[chosen->first], chosen->second};
 }
 
 PipelineSpec read_pipeline(const Node& node, const Components& components, const Reading& reading) {
@@ -118,12 +127,14 @@ PipelineSpec read_pipeline(const Node& node, const Components& components, const
   } catch (const BadConfigError& error) {
     throw reading.error(error.code(), error.what(), error.remedy(), *node.find("name"));
   }
-  const auto [source_kind, source] = kind_of(components.sources, *draft.source, reading);
+  const auto [source_kind, source] =
+      kind_of(components.sources, *one_of_kinds(components.sources, ""), *draft.source, reading);
   spec.source = source_kind->read(source->value, reading, spec.name);
   if (draft.sinks->kind != Node::Kind::kMap) throw reading.wrong(*draft.sinks, "map from names to targets, or {}");
   for (const Entry& sink : draft.sinks->entries) {
-    const auto [kind, entry] = kind_of(components.sinks, sink.value, reading);
+    const auto [kind, entry] = kind_of(components.sinks, *sink_doc(components), sink.value, reading);
     SinkSetup setup = kind->read(entry->value, reading, sink.key);
+    setup.delivery = read_delivery(sink.value, reading);
     for (const SinkSetup& other : spec.sinks)
       if (other.kind == setup.kind && other.display == setup.display)
         throw reading.error("TR209", fmt::format("`{}` and `{}` are one target", other.name, setup.name),

@@ -34,8 +34,6 @@ class PipelineTest : public ::testing::Test {
   }
   static RunOptions quick() {
     RunOptions options;
-    options.runner.first_retry = 5ms;
-    options.runner.longest_retry = 20ms;
     options.runner.progress_every = 0ms;
     return options;
   }
@@ -117,6 +115,72 @@ TEST_F(PipelineTest, AStopRequestDrainsWhatIsJournaled) {
   EXPECT_EQ(running.finish(), "");
   EXPECT_EQ(target_.look().size(), 200U);
   EXPECT_EQ(running->status().state, "stopped");
+}
+
+TEST_F(PipelineTest, ATargetThatGoesOnFailingIsLeftAloneAndTriedOnceInAWhile) {
+  std::atomic<int> flushes{0};
+  std::atomic<bool> down{true};
+  target_.fate = [&](const std::string& step) {
+    if (step != "flush" || !down) return;
+    ++flushes;
+    throw RetryError("TR601", "busy", "");
+  };
+  PipelineSpec rules = spec();
+  rules.sinks.front().delivery.retry = {.first = 1ms, .longest = 2ms, .failures = 3, .recovery = 150ms};
+  Background running(std::move(rules), quick());
+  server_.commit("a");
+  ASSERT_TRUE(eventually([&] { return running->status().sinks.at(0).breaker == "open"; }));
+  const int before = flushes;
+  EXPECT_EQ(before, 3);
+  ASSERT_TRUE(eventually([&] { return flushes > before; })) << "one attempt";
+  EXPECT_TRUE(eventually([&] { return running->status().sinks.at(0).breaker == "open"; }));
+  down = false;
+  ASSERT_TRUE(eventually([this] { return target_.look() == Rows{"a"}; }));
+  EXPECT_TRUE(eventually([&] { return running->status().sinks.at(0).breaker == "closed"; }));
+  EXPECT_EQ(running.finish(), "");
+}
+
+TEST_F(PipelineTest, ASinkWhoseAttemptsAreUsedUpHasFailedAndItsCursorStays) {
+  server_.commit("a");
+  run_until_caught_up();
+  const auto cursor = target_.cursor;
+  target_.fate = [](const std::string& step) {
+    if (step == "flush") throw RetryError("TR601", "busy", "wait");
+  };
+  PipelineSpec rules = spec();
+  rules.sinks.front().delivery.retry = {.attempts = 4, .first = 1ms, .longest = 2ms};
+  Background running(std::move(rules), quick());
+  server_.commit("b");
+  ASSERT_TRUE(eventually([&] { return running->status().sinks.at(0).state == "failed"; }));
+  EXPECT_EQ(target_.cursor, cursor);
+  EXPECT_EQ(target_.look(), Rows{"a"});
+  EXPECT_EQ(running.finish(), "TR601");
+}
+
+TEST_F(PipelineTest, ChangesAreGatheredUntilThereAreEnoughOfThem) {
+  PipelineSpec rules = spec();
+  rules.sinks.front().delivery.gather.wait = std::chrono::hours(1);
+  rules.sinks.front().delivery.gather.rows = 3;
+  Background running(std::move(rules), quick());
+  server_.commit("a");
+  ASSERT_TRUE(eventually([this] { return target_.did("apply"); }));
+  server_.commit("b");
+  std::this_thread::sleep_for(100ms);
+  EXPECT_TRUE(target_.look().empty());
+  server_.commit("c");
+  ASSERT_TRUE(eventually([this] { return target_.look().size() == 3; }));
+  server_.commit("d");
+  EXPECT_EQ(running.finish(), "") << "what is gathered is not lost at the end";
+  EXPECT_EQ(target_.look().size(), 4U);
+}
+
+TEST_F(PipelineTest, WhatIsGatheredWaitsNoLongerThanItMay) {
+  PipelineSpec rules = spec();
+  rules.sinks.front().delivery.gather.wait = 100ms;
+  Background running(std::move(rules), quick());
+  server_.commit("a");
+  EXPECT_TRUE(eventually([this] { return target_.look() == Rows{"a"}; }));
+  EXPECT_EQ(running.finish(), "");
 }
 
 TEST_F(PipelineTest, ABusyTargetIsTriedAgainAndNothingIsDoubled) {

@@ -49,8 +49,7 @@ SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journa
       }),
       recopy_pause_(settings.first_completion),
       completion_pause_(settings.first_completion),
-      next_retry_(settings.first_retry),
-      jitter_(static_cast<std::minstd_rand::result_type>(SteadyClock::now().time_since_epoch().count())),
+      breaker_(setup.delivery.retry),
       copies_(setup.name) {
   last_flow_ = last_flush_ = last_maintain_ = last_record_ = caught_up_at_ = SteadyClock::now();
   for (const SinkRecord& record : catalog.sinks()) {
@@ -107,9 +106,9 @@ void SinkRunner::run(std::stop_token stop) {
       if (open(stop)) stream(stop);
       break;
     } catch (const RetryError& error) {
-      back_off(error, stop);
+      if (!back_off(error, stop)) break;
     } catch (const ReconnectError& error) {
-      back_off(error, stop);
+      if (!back_off(error, stop)) break;
     } catch (const sinks::DamagedTarget& damage) {
       if (!set_target_aside(damage, stop)) break;
     } catch (const Error& error) {
@@ -140,6 +139,7 @@ bool SinkRunner::open(std::stop_token stop) {
   completion_.reset();
   drop_recopy();
   unflushed_ = false;
+  gathering_.reset();
   if (!host_.wait_prepared(stop)) return false;
   if (!sink_) sink_ = host_.make_sink(setup_);
   sinks::SinkState state = sink_->open();
@@ -181,7 +181,6 @@ bool SinkRunner::open(std::stop_token stop) {
   reader_ = journal_.reader(cursor);
   released_ = false;
   last_flow_ = last_flush_ = SteadyClock::now();
-  next_retry_ = settings_.first_retry;
   record(true);
   log::info("sink.opened", "{}: goes on at {}", setup_.name, cursor->position.str());
   return true;
@@ -249,6 +248,7 @@ bool SinkRunner::read_log(Lsn until, const std::function<bool(const ChangeBatch&
 
 void SinkRunner::stream(std::stop_token stop) {
   while (!stop.stop_requested()) {
+    if (gathering_ && flush_due()) flush();
     if (lend_wanted() && !unflushed_) {
       serve_lend(stop);
       if (stop.stop_requested() || !open(stop)) return;
@@ -297,7 +297,22 @@ void SinkRunner::apply(const ChangeBatch& batch) {
   unflushed_ = true;
   TAILRACE_CRASH_POINT("batch_applied");
   store_letters();
-  if (batch.ends_transaction()) flush();
+  if (!batch.ends_transaction()) return;
+  if (!gathering_) {
+    gathering_ = SteadyClock::now();
+    gathered_rows_ = gathered_bytes_ = 0;
+  }
+  gathered_rows_ += batch.changes.size();
+  gathered_bytes_ += batch.bytes;
+  if (flush_due()) flush();
+}
+
+bool SinkRunner::flush_due() const {
+  const Gathering& rules = setup_.delivery.gather;
+  if (gathered_rows_ >= rules.rows || gathered_bytes_ >= rules.bytes) return true;
+  if (SteadyClock::now() - *gathering_ >= rules.wait) return true;
+  const std::lock_guard lock(mutex_);
+  return lend_wanted_ || mending_ || drain_until_;
 }
 
 void SinkRunner::store_letters() {
@@ -315,7 +330,9 @@ void SinkRunner::flush() {
   seen_ = cursor.position;
   TAILRACE_CRASH_POINT("batch_flushed");
   unflushed_ = false;
+  gathering_.reset();
   unmaintained_ = true;
+  breaker_.succeeded();
   pending_.reset();
   last_flush_ = SteadyClock::now();
   {
@@ -323,6 +340,7 @@ void SinkRunner::flush() {
     durable_ = cursor;
     counters_ = sink_->counters();
     look_at_sink();
+    breaker_state_ = breaker_.state();
     ++batches_;
   }
   publish_reached(cursor);
@@ -346,6 +364,7 @@ bool SinkRunner::idle(std::stop_token stop) {
   }
   if (released_ || unflushed_) return true;
   publish(State::kIdle);
+  breaker_.succeeded();
   if (unmaintained_ && now - last_flow_ >= kQuiet) maintain();
   const bool busy = completion_ || key_reader_.busy() || recopy_.request();
   if (setup_.release_when_idle && !busy && now - last_flow_ >= *setup_.release_when_idle) release(State::kReleased);
@@ -449,6 +468,7 @@ SinkStatus SinkRunner::status() const {
   status.completed = completed_;
   status.last_error = last_error_;
   status.batches = batches_;
+  status.breaker = tailrace::pipeline::name_of(breaker_state_);
   if (log_end <= reached_.commit_end) return status;
   status.lag_bytes = log_end.value() - reached_.commit_end.value();
   const std::chrono::duration<double> behind = SteadyClock::now() - caught_up_at_;

@@ -10,7 +10,6 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <random>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -19,6 +18,7 @@
 
 #include "journal/journal.h"
 #include "pipeline/catalog.h"
+#include "pipeline/circuit_breaker.h"
 #include "pipeline/first_copy.h"
 #include "pipeline/key_reader.h"
 #include "pipeline/recopy.h"
@@ -31,8 +31,6 @@ namespace tailrace::pipeline {
 /// How a runner behaves; tests make the times short.
 struct RunnerSettings {
   journal::BatchLimits batch;
-  std::chrono::milliseconds first_retry{200};
-  std::chrono::milliseconds longest_retry{30'000};
   /// How often Sink::maintain() is called at the latest, and progress without changes written to the target.
   std::chrono::milliseconds maintain_every{200};
   std::chrono::milliseconds progress_every{10'000};
@@ -153,6 +151,8 @@ class SinkRunner {
   void take(const ChangeBatchPtr& batch, std::stop_token stop);
   void apply(const ChangeBatch& batch);
   void flush();
+  /// Whether enough was gathered to be flushed, or somebody waits for it.
+  bool flush_due() const;
   /// Nothing arrived for a while; false when the runner is to end.
   bool idle(std::stop_token stop);
   /// Has rows that the target lacks read from the source (sink_completion.cc), and puts them in once the log has passed
@@ -184,7 +184,8 @@ class SinkRunner {
   void mend_rows();
   void release(State state);
   void serve_lend(std::stop_token stop);
-  void back_off(const Error& error, std::stop_token stop);
+  /// False when the attempts are used up.
+  bool back_off(const Error& error, std::stop_token stop);
   void fail(const std::exception_ptr& failure, const sinks::SinkProblem& problem);
   void store_letters();
   void maintain();
@@ -229,8 +230,11 @@ class SinkRunner {
   SteadyClock::time_point last_flush_;
   SteadyClock::time_point last_maintain_;
   SteadyClock::time_point last_record_;
-  std::chrono::milliseconds next_retry_;
-  std::minstd_rand jitter_;
+  CircuitBreaker breaker_;
+  /// Applied up to the end of a transaction and not flushed: since when, and how much.
+  std::optional<SteadyClock::time_point> gathering_;
+  std::uint64_t gathered_rows_ = 0;
+  std::uint64_t gathered_bytes_ = 0;
 
   // Synchronises itself.
   CopyBoard copies_;
@@ -252,6 +256,7 @@ class SinkRunner {
   std::vector<sinks::SinkProblem> notices_;
   std::string last_error_;
   std::uint64_t batches_ = 0;
+  CircuitBreaker::State breaker_state_ = CircuitBreaker::State::kClosed;
   std::exception_ptr failure_;
   /// Asked for, the first being next or under way.
   std::vector<CopyRequest> copy_requests_;

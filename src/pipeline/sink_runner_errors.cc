@@ -45,24 +45,35 @@ bool SinkRunner::set_target_aside(const sinks::DamagedTarget& damage, std::stop_
                         "look at the disk; delete the damaged file when nobody needs it"});
     return true;
   } catch (const RetryError& error) {
-    back_off(error, stop);
-    return true;
+    return back_off(error, stop);
   } catch (const Error& error) {
     fail(std::current_exception(), {error.code(), setup_.name, error.what(), error.remedy()});
     return false;
   }
 }
 
-void SinkRunner::back_off(const Error& error, std::stop_token stop) {
-  std::unique_lock lock(mutex_);
-  state_ = State::kRetrying;
-  const double share = 0.5 + 0.5 * static_cast<double>(jitter_()) / static_cast<double>(std::minstd_rand::max());
-  const milliseconds pause(static_cast<std::int64_t>(static_cast<double>(next_retry_.count()) * share));
-  next_retry_ = std::min(next_retry_ * 2, settings_.longest_retry);
-  last_error_ = fmt::format("{} {}; next try in {} ms", error.code(), error.what(), pause.count());
-  log::info("sink.retry", "{}: {}", setup_.name, last_error_);
-  changed_.notify_all();
-  changed_.wait_for(lock, stop, pause, [this] { return drain_until_.has_value(); });
+bool SinkRunner::back_off(const Error& error, std::stop_token stop) {
+  const auto pause = breaker_.failed();
+  if (!pause) {
+    fail(std::make_exception_ptr(RefusedError(error.code(), error.what(), error.remedy())),
+         {"TR693", setup_.name,
+          fmt::format("{} attempts in a row failed: {} {}", breaker_.failures(), error.code(), error.what()),
+          error.remedy()});
+    return false;
+  }
+  {
+    std::unique_lock lock(mutex_);
+    state_ = State::kRetrying;
+    breaker_state_ = breaker_.state();
+    last_error_ = fmt::format("{} {}; next try in {} ms", error.code(), error.what(), pause->count());
+    log::info("sink.retry", "{}: {}", setup_.name, last_error_);
+    changed_.notify_all();
+    changed_.wait_for(lock, stop, *pause, [this] { return drain_until_.has_value(); });
+  }
+  breaker_.attempt();
+  const std::lock_guard lock(mutex_);
+  breaker_state_ = breaker_.state();
+  return true;
 }
 
 void SinkRunner::fail(const std::exception_ptr& failure, const sinks::SinkProblem& problem) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "model/transaction_log.h"
+#include "pipeline/circuit_breaker.h"
 #include "pipeline/fact_store.h"
 #include "sinks/comparison.h"
 #include "sinks/sink.h"
@@ -87,6 +89,20 @@ struct Restored {
   std::string kept;
 };
 
+/// How much is gathered before it is made durable: the first bound that is reached counts. What arrives while the
+/// target is busy is one batch anyway; waiting for more is for targets that want few large ones.
+struct Gathering {
+  std::uint64_t rows = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t bytes = std::numeric_limits<std::uint64_t>::max();
+  std::chrono::milliseconds wait{0};
+};
+
+/// How a sink's changes are handed to its target, whatever kind that is.
+struct Delivery {
+  Gathering gather;
+  RetryRules retry;
+};
+
 /// One sink of a pipeline, ready to be made.
 struct SinkSetup {
   std::string name;
@@ -95,6 +111,7 @@ struct SinkSetup {
   std::string display;
   /// Let go of the target when nothing flowed for so long.
   std::optional<std::chrono::milliseconds> release_when_idle = {};
+  Delivery delivery = {};
   std::function<std::unique_ptr<sinks::Sink>(const SinkRoom& room)> make = {};
   /// Throws what opening the target would, as far as that can be told without writing to it, RetryError when somebody
   /// holds it; else says in what state the target is. Null = nothing to tell.

@@ -26,6 +26,7 @@ Json sink_json(const SinkStatus& sink) {
           {"rows_incomplete", sink.incomplete},
           {"rows_completed", sink.completed},
           {"batches", sink.batches},
+          {"breaker", sink.breaker},
           {"last_error", sink.last_error.empty() ? Json(nullptr) : Json(sink.last_error)}};
 }
 

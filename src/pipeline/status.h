@@ -30,6 +30,8 @@ struct SinkStatus {
   std::uint64_t completed = 0;
   std::string last_error = {};
   std::uint64_t batches = 0;
+  /// "closed", "open" or "half_open": whether the target is tried, left alone, or tried once (CircuitBreaker).
+  std::string breaker = "closed";
 };
 
 /// How far the copy of one table into one sink is.

@@ -370,6 +370,9 @@ class MemorySource final : public sources::Source {
 
 inline SinkSetup memory_sink(const std::string& name, MemoryTarget& target) {
   SinkSetup setup;
+  setup.delivery.retry = {.first = std::chrono::milliseconds(5),
+                          .longest = std::chrono::milliseconds(20),
+                          .recovery = std::chrono::milliseconds(20)};
   setup.name = name;
   setup.kind = "memory";
   setup.display = name;
