@@ -126,7 +126,9 @@ TEST_F(PipelineTest, ATargetThatGoesOnFailingIsLeftAloneAndTriedOnceInAWhile) {
     throw RetryError("TR601", "busy", "");
   };
   PipelineSpec rules = spec();
-  rules.sinks.front().delivery.retry = {.first = 1ms, .longest = 2ms, .failures = 3, .recovery = 150ms};
+  RetryRules& retry = rules.sinks.front().delivery.retry;
+  retry.failures = 3;
+  retry.recovery = 150ms;
   Background running(std::move(rules), quick());
   server_.commit("a");
   ASSERT_TRUE(eventually([&] { return running->status().sinks.at(0).breaker == "open"; }));
@@ -148,7 +150,7 @@ TEST_F(PipelineTest, ASinkWhoseAttemptsAreUsedUpHasFailedAndItsCursorStays) {
     if (step == "flush") throw RetryError("TR601", "busy", "wait");
   };
   PipelineSpec rules = spec();
-  rules.sinks.front().delivery.retry = {.attempts = 4, .first = 1ms, .longest = 2ms};
+  rules.sinks.front().delivery.retry.attempts = 4;
   Background running(std::move(rules), quick());
   server_.commit("b");
   ASSERT_TRUE(eventually([&] { return running->status().sinks.at(0).state == "failed"; }));
@@ -170,6 +172,7 @@ TEST_F(PipelineTest, ChangesAreGatheredUntilThereAreEnoughOfThem) {
   server_.commit("c");
   ASSERT_TRUE(eventually([this] { return target_.look().size() == 3; }));
   server_.commit("d");
+  ASSERT_TRUE(eventually([this] { return target_.times("apply") == 4; }));
   EXPECT_EQ(running.finish(), "") << "what is gathered is not lost at the end";
   EXPECT_EQ(target_.look().size(), 4U);
 }

@@ -355,6 +355,7 @@ bool SinkRunner::idle(std::stop_token stop) {
   }
   if (stop.stop_requested()) return false;
   if (draining()) {
+    if (gathering_) flush();
     if (pending_ && !released_) apply(*pending_);
     record(true);
     drop_recopy();

@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <deque>
 #include <filesystem>
 #include <functional>
@@ -91,10 +93,11 @@ struct MemoryTarget {
     const std::lock_guard lock(mutex);
     return rows;
   }
-  bool did(const std::string& step) {
+  std::ptrdiff_t times(const std::string& step) {
     const std::lock_guard lock(mutex);
-    return std::find(steps.begin(), steps.end(), step) != steps.end();
+    return std::ranges::count(steps, step);
   }
+  bool did(const std::string& step) { return times(step) > 0; }
 };
 
 /// A copy of the only table beside the stream: rows that came in place of the target's.
