@@ -1,0 +1,147 @@
+"""The kinds of targets as the conformance suite sees them: how each is configured, read by an independent client, and broken."""
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from e2e.duckdb_file import rows as duckdb_rows
+from e2e.proxy import Proxy
+from e2e.redis_server import RedisServer
+
+
+class TargetUnderTest(ABC):
+    """One target of one test. The caller closes it."""
+
+    #: As the pipeline file calls it.
+    kind: str
+    #: Crash points of its own, besides those that every sink passes.
+    crash_points: tuple[str, ...] = ()
+    #: A type and a value of it that the target cannot hold; nothing: it holds all that PostgreSQL has.
+    refused: tuple[str, str] | None = None
+    #: Whether it can be read while the pipeline runs.
+    read_while_running = True
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    @abstractmethod
+    def options(self) -> str:
+        """What stands under its kind in the pipeline file, as flow YAML."""
+
+    @abstractmethod
+    def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        """The table's rows as PostgreSQL's texts, None for NULL."""
+
+    def close(self) -> None:
+        pass
+
+
+class ServerUnderTest(TargetUnderTest):
+    """A target behind a network: it can be away, silent, and cut off in the middle of an answer."""
+
+    proxy: Proxy
+
+    @abstractmethod
+    def kill(self) -> None: ...
+
+    @abstractmethod
+    def start(self) -> None: ...
+
+
+class Duckdb(TargetUnderTest):
+    kind = "duckdb"
+    crash_points = ("duckdb.before_commit", "duckdb.after_commit", "duckdb.copy_mid")
+    refused = ("numeric(10,2)", "'NaN'")
+    read_while_running = False
+
+    @property
+    def file(self) -> Path:
+        return self.directory / "target.duckdb"
+
+    def options(self) -> str:
+        return f'path: "{self.file}", dropped_columns: drop'
+
+    def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        listed = ", ".join('"{}"::text'.format(column.replace('"', '""')) for column in columns)
+        quoted = '.'.join('"{}"'.format(name.replace('"', '""')) for name in (schema, table))
+        return duckdb_rows(self.file, f"SELECT {listed} FROM {quoted}")
+
+
+class Redis(ServerUnderTest):
+    kind = "redis"
+    crash_points = ("redis.before_exec", "redis.after_exec", "rows.before_write", "rows.after_write", "rows.copy_mid")
+    form = "hash"
+
+    def __init__(self, directory: Path):
+        super().__init__(directory)
+        self.server = RedisServer()
+        self.proxy = Proxy(self.server.port)
+
+    def options(self) -> str:
+        return f'url: "redis://127.0.0.1:{self.proxy.port}/0", as: {self.form}, timeout: 3s'
+
+    def kill(self) -> None:
+        self.server.kill()
+        self.proxy.cut()
+
+    def start(self) -> None:
+        self.server.start()
+
+    def close(self) -> None:
+        self.proxy.close()
+        self.server.close()
+
+    def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        client = self.server.client()
+        keys = list(client.scan_iter(count=1000))
+        begin = f"{schema}.{table}:"
+        return [tuple(client.hgetall(key).get(column) for column in columns) for key in keys if key.startswith(begin)]
+
+
+def as_text(value) -> str | None:
+    """A value of JSON as PostgreSQL prints it; the suite's tables have numbers without fraction, and text."""
+    return None if value is None else str(value)
+
+
+class RedisJson(Redis):
+    form = "json"
+
+    def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        client = self.server.client()
+        begin = f"{schema}.{table}:"
+        read = [json.loads(client.get(key)) for key in client.scan_iter(count=1000) if key.startswith(begin)]
+        return [tuple(as_text(row.get(column)) for column in columns) for row in read]
+
+
+class RedisStream(Redis):
+    """Its entries, played from the first to the last, have to give the rows."""
+
+    form = "stream"
+
+    def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        state: dict[tuple, dict] = {}
+        last = -1
+        for _, entry in self.server.client().xrange(f"{schema}.{table}"):
+            event = json.loads(entry["event"])
+            assert event.get("seq", 0) > last or event["op"] == "r", "an entry out of order"
+            last = event.get("seq", last)
+            self._play(event, state)
+        return [tuple(as_text(row.get(column)) for column in columns) for row in state.values()]
+
+    @staticmethod
+    def _play(event: dict, state: dict[tuple, dict]) -> None:
+        """Rows are known by what their tables have as keys: columns whose names begin with "id"."""
+        def key(row: dict) -> tuple:
+            return tuple(sorted((name, value) for name, value in row.items() if name.startswith("id")))
+
+        if event["op"] == "t":
+            state.clear()
+            return
+        before = state.pop(key(event["old"]), {}) if "old" in event else {}
+        if "row" in event:
+            known = before or state.get(key(event["row"]), {})
+            kept = {name: known[name] for name in event.get("unchanged", ())}
+            state[key(event["row"])] = event["row"] | kept
+
+
+TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Redis, RedisJson, RedisStream)
