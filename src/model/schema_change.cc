@@ -94,12 +94,15 @@ bool younger_than_stream(const Relation& relation, std::size_t attributes) {
   return static_cast<std::size_t>(relation.attributes) != attributes;
 }
 
-bool same_storage(const Relation& before, const Relation& after) {
-  if (before.storage == 0 || before.storage != after.storage) return false;
+bool same_partitions_storage(const Relation& before, const Relation& after) {
   return std::ranges::all_of(before.partitions, [&](const Partition& was) {
     const auto is = std::ranges::find(after.partitions, was.oid, &Partition::oid);
     return is == after.partitions.end() || is->storage == was.storage;
   });
+}
+
+bool same_storage(const Relation& before, const Relation& after) {
+  return before.storage != 0 && before.storage == after.storage && same_partitions_storage(before, after);
 }
 
 /// Partitions bring and take rows that the stream does not show.
@@ -179,6 +182,9 @@ SchemaExplanation explain_same_columns(const Relation& before, const RelationPtr
   settle_facts(before, *settled, older);
   const bool known = std::ranges::none_of(after->columns, unknown);
   const bool moved = !older && !emptied && !same_storage(before, *after);
+  // A TRUNCATE of a partition is not published through its root, and looks like VACUUM FULL.
+  if (moved && !same_partitions_storage(before, *after))
+    return {std::nullopt, nullptr, "a partition was emptied or rewritten, which the stream does not show"};
   for (std::size_t n = 0; n < after->columns.size(); ++n) {
     Column& column = settled->columns[n];
     const Column& was = before.columns[n];

@@ -297,6 +297,13 @@ TEST(SchemaChange, PartitionsThatComeWithRowsOrGoAreNotExplained) {
             "a partition was detached or dropped");
 }
 
+TEST(SchemaChange, APartitionWithAnotherStorageIsExplainedByATruncateOfItsRootOnly) {
+  const auto before = Version().as_of(10).column("id", 1).partition(201, 7).partition(202, 8);
+  const auto after = Version().as_of(20).column("id", 1).partition(201, 7).partition(202, 8, false, 99);
+  EXPECT_EQ(explained(before, after).doubt, "a partition was emptied or rewritten, which the stream does not show");
+  EXPECT_EQ(explain(*before.relation, after.relation, true).doubt, "");
+}
+
 TEST(SchemaChange, ATypeThatTheCatalogDoesNotKnowAnyMoreIsWhatItWas) {
   auto before = Version().column("id", 1).column("l", 2, 70000).forms({});
   before.relation->columns[1].type.base = Oid(kInt4);

@@ -3,6 +3,7 @@
 from e2e.changing import assert_same, copied_again, execute, settle, until
 from e2e.duckdb_file import rows
 from e2e.shop import Shop
+from e2e.tailrace import Exit
 
 ITEMS = ["CREATE TABLE items (id int PRIMARY KEY, v text, n int)", "CREATE TABLE things (id int PRIMARY KEY, v text)",
          "INSERT INTO items SELECT g, 'v' || g, g FROM generate_series(1, 40) g", "INSERT INTO things SELECT g, 'v' FROM generate_series(1, 5) g"]
@@ -58,3 +59,15 @@ def test_operations_that_are_left_out_for_a_while(mirror: Shop):
     mirror.stop()
     assert_same(mirror, "items", "id", "v", "n")
     assert_same(mirror, "things", "id", "v")
+
+
+def test_a_truncate_that_is_not_published_leaves_its_rows_and_a_comparison_tells(mirror: Shop):
+    execute(mirror, "CREATE PUBLICATION tailrace_shop FOR ALL TABLES WITH (publish = 'insert, update, delete')")
+    mirror.start()
+    mirror.wait()
+    execute(mirror, "TRUNCATE orders", "INSERT INTO orders (customer, total) VALUES (1, 1)")
+    settle(mirror)
+    told = mirror.tailrace.command("verify", "shop", "--json", "--state", mirror.tailrace.state)
+    assert told.code == Exit.NO and "TR700" in told.err, told
+    mirror.stop()
+    assert rows(mirror.target, "SELECT count(*) FROM public.orders") == [(1001,)]

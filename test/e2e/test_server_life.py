@@ -136,6 +136,7 @@ def test_a_promoted_copy_that_has_all_we_followed_is_followed_on(shop: Shop):
     copy = shop.cluster.keep_copy()
     shop.cluster.bring_back(copy, promote=True)
     shop.cluster.start()
+    wait_until(lambda: shop.cluster.query("SELECT pg_is_in_recovery()") == [(False,)])
     assert shop.cluster.query("SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)") == [("00000002",)]
     shop.change()
     follow(shop)
