@@ -2,9 +2,9 @@
 
 #include <utility>
 
+#include "cli/moment.h"
 #include "cli/registrations.h"
 #include "config/schema.h"
-#include "formats/value_text.h"
 #include "sinks/duckdb/backup.h"
 #include "sinks/duckdb/duckdb_comparison.h"
 #include "sinks/duckdb/duckdb_sink.h"
@@ -93,18 +93,11 @@ duckdb::QueryFormat format_of(pipeline::QueryFormat format) {
   return duckdb::QueryFormat::kTable;
 }
 
-std::optional<duckdb::AsOf> moment_of(std::string text) {
+std::optional<duckdb::AsOf> moment_of(const std::string& text) {
   if (text.empty()) return std::nullopt;
-  if (const std::optional<Lsn> lsn = Lsn::parse(text)) return duckdb::AsOf{.time = std::nullopt, .lsn = lsn};
-  if (text.size() > 10 && text[10] == 'T') text[10] = ' ';
-  if (text.ends_with('Z')) text.replace(text.size() - 1, 1, "+00");
-  if (text.size() == 10) text += " 00:00:00";
-  std::int64_t unix_micros = 0;
-  if (!formats::parse_timestamp(text, unix_micros)) {
-    throw BadConfigError("TR202", "--as-of is neither a time nor an LSN",
-                         "write it as 2026-01-31T12:00:00Z or 0/16B3748");
-  }
-  return duckdb::AsOf{.time = PgTime::from_unix_micros(unix_micros), .lsn = std::nullopt};
+  const Moment moment = parse_moment(text, "--as-of");
+  if (moment.lsn) return duckdb::AsOf{.time = std::nullopt, .lsn = moment.lsn};
+  return duckdb::AsOf{.time = moment.time, .lsn = std::nullopt};
 }
 
 void query_duckdb(const std::filesystem::path& path, const pipeline::QueryRequest& request,

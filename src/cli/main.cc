@@ -17,6 +17,8 @@ int main(int argc, char** argv) {
   tailrace::cli::add_verify_command(frame);
   tailrace::cli::add_lend_command(frame);
   tailrace::cli::add_snapshot_command(frame);
+  tailrace::cli::add_pause_commands(frame);
+  tailrace::cli::add_rewind_command(frame);
   tailrace::cli::add_drop_command(frame);
   tailrace::cli::add_demo_command(frame);
   tailrace::cli::add_version_command(frame);

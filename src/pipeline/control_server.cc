@@ -157,6 +157,14 @@ void ControlServer::answer(Client& client, const Json& request, std::stop_token 
     pipeline_.copy_again(request.at("tables").get<std::vector<std::string>>(), text_of(request, "where"),
                          text_of(request, "sink"));
     channel.write(done_line(Json::object()));
+  } else if (what == "pause") {
+    pipeline_.set_paused(text_of(request, "sink"), request.value("paused", true));
+    channel.write(done_line(Json::object()));
+  } else if (what == "rewind") {
+    const Cursor to = pipeline_.rewind(
+        text_of(request, "sink"), {Lsn::parse(text_of(request, "lsn")), PgTime(request.value("time", std::int64_t{0}))},
+        timeout_of(request));
+    channel.write(done_line({{"position", to.position.str()}, {"lsn", to.position.commit_end.str()}}));
   } else if (what == "stop") {
     channel.write(done_line(Json::object()));
     on_stop_();

@@ -311,6 +311,10 @@ bool Pipeline::caught_up() {
       return false;
     }
   }
+  for (const auto& one : runners_)
+    if (one->paused())
+      throw RefusedError("TR695", fmt::format("sink {} is paused and will not catch up", one->setup().name),
+                         fmt::format("let it go on: tailrace resume {} --sink {}", spec_.name, one->setup().name));
   return reached(*target_, "") &&
          std::none_of(runners_.begin(), runners_.end(), [](const auto& runner) { return runner->recopying(); });
 }
@@ -386,6 +390,15 @@ const SinkSetup& Pipeline::lend(const std::string& sink, milliseconds timeout) {
   const SinkSetup& setup = queryable(sink);
   runner(setup.name).lend(timeout);
   return setup;
+}
+
+void Pipeline::set_paused(const std::string& sink, bool paused) {
+  if (!sink.empty()) return runner(sink).set_paused(paused);
+  for (const auto& one : runners_) one->set_paused(paused);
+}
+
+Cursor Pipeline::rewind(const std::string& sink, const Rewinding& to, milliseconds timeout) {
+  return runner(sink).rewind(to, timeout);
 }
 
 TargetVisit Pipeline::visit(const std::string& sink, milliseconds patience, std::stop_token stop) {

@@ -61,6 +61,11 @@ class Pipeline final : private RunnerHost {
   /// for `sink` alone. Throws BadConfigError TR513 for an unknown sink.
   void copy_again(const std::vector<std::string>& tables, const std::string& where, const std::string& sink);
 
+  /// See SinkRunner::set_paused; `sink` empty: every sink. Throws BadConfigError TR513 for an unknown one.
+  void set_paused(const std::string& sink, bool paused);
+  /// See SinkRunner::rewind.
+  Cursor rewind(const std::string& sink, const Rewinding& to, std::chrono::milliseconds timeout);
+
   /// See SinkRunner::lend. `sink` empty: the only one that can be lent. Gives what was lent.
   const SinkSetup& lend(const std::string& sink, std::chrono::milliseconds timeout);
   void give_back(const std::string& sink);

@@ -126,9 +126,13 @@ void SinkRunner::begin_recopy() {
   }
   if (!next) return;
   const CopyRequest request = *next;
+  if (sink_->side_copy() == nullptr && request.where.empty() && sink_->copy_anew(request.table)) {
+    forget_request(request);
+    throw RetryError("TR805", fmt::format("{} is copied anew", shown(request)), "none needed");
+  }
   if (sink_->side_copy() == nullptr) {
-    const BadConfigError error("TR641", fmt::format("{} cannot copy single tables", setup_.name),
-                               "for a new copy of all move the target away and start again");
+    const BadConfigError error("TR641", fmt::format("{} cannot copy {}", setup_.name, shown(request)),
+                               "name a table that it has, without a condition");
     recopy_failed(error, true);
     return forget_request(request);
   }

@@ -59,6 +59,7 @@ SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journa
     durable_ = record.cursor;
     counters_ = record.counters;
   }
+  paused_ = catalog.text(pause_key(setup.name)) == "yes";
   load_requests();
 }
 
@@ -93,6 +94,7 @@ const char* SinkRunner::name_of(State state) {
     case State::kIdle: return "streaming";
     case State::kReleased: return "released";
     case State::kLent: return "lent";
+    case State::kPaused: return "paused";
     case State::kRetrying: return "retrying";
     case State::kFailed: return "failed";
     case State::kStopped: return "stopped";
@@ -103,6 +105,8 @@ const char* SinkRunner::name_of(State state) {
 void SinkRunner::run(std::stop_token stop) {
   while (!stop.stop_requested()) {
     try {
+      if (paused()) serve_pause(stop);
+      if (draining() || stop.stop_requested()) break;
       if (open(stop)) stream(stop);
       break;
     } catch (const RetryError& error) {
@@ -253,6 +257,11 @@ void SinkRunner::stream(std::stop_token stop) {
       serve_lend(stop);
       if (stop.stop_requested() || !open(stop)) return;
     }
+    if (rewind_now(stop) && !open(stop)) return;
+    if (paused() && !unflushed_) {
+      serve_pause(stop);
+      if (stop.stop_requested() || draining() || !open(stop)) return;
+    }
     const ChangeBatchPtr batch = reader_->next(settings_.batch, stop, draining() ? milliseconds(0) : kLook);
     if (batch) {
       take(batch, stop);
@@ -312,7 +321,7 @@ bool SinkRunner::flush_due() const {
   if (gathered_rows_ >= rules.rows || gathered_bytes_ >= rules.bytes) return true;
   if (SteadyClock::now() - *gathering_ >= rules.wait) return true;
   const std::lock_guard lock(mutex_);
-  return lend_wanted_ || mending_ || drain_until_;
+  return lend_wanted_ || mending_ || paused_ || rewinding_ || drain_until_;
 }
 
 void SinkRunner::store_letters() {

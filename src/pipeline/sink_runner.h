@@ -67,6 +67,16 @@ struct Mending {
   std::function<std::vector<sinks::ExpectedRow>(const Position& at)> rows_at;
 };
 
+/// An earlier place of the log: the last transaction that ends at or before an LSN, or that committed at or before a
+/// time.
+struct Rewinding {
+  std::optional<Lsn> lsn;
+  PgTime time;
+};
+
+/// Where the catalog keeps that a sink is paused: "yes" under this key.
+std::string pause_key(const std::string& sink);
+
 /// Somebody in this process reads a sink's target beside the sink: as long as one lives, the target is not lent. Owned
 /// by who reads, on any thread; ends before the runner. Made by SinkRunner::visit().
 class TargetVisit {
@@ -125,12 +135,18 @@ class SinkRunner {
   void give_back();
   /// Throws RetryError TR691 when the target is still lent after `patience`, or `stop` came.
   TargetVisit visit(std::chrono::milliseconds patience, std::stop_token stop);
+  /// Lets go of the target and takes nothing more until resumed, also over restarts; the log keeps what it lacks.
+  void set_paused(bool paused);
+  bool paused() const;
+  /// Takes the sink back to an earlier place, durable on return, from which it goes on. Throws RefusedError TR694 where
+  /// the target cannot be, TimeoutError TR221 when the runner does not come to it in time.
+  Cursor rewind(const Rewinding& to, std::chrono::milliseconds timeout);
   /// Has the sink put rows right at its place between two batches, durable on return. Gives how many were wrong. Throws
   /// TimeoutError TR221 when the runner does not come to it in time, and what asking for the rows throws.
   std::uint64_t mend(Mending mending, std::chrono::milliseconds timeout);
 
  private:
-  enum class State { kOpening, kCopying, kStreaming, kIdle, kReleased, kLent, kRetrying, kFailed, kStopped };
+  enum class State { kOpening, kCopying, kStreaming, kIdle, kReleased, kLent, kPaused, kRetrying, kFailed, kStopped };
   static const char* name_of(State state);
 
   void run(std::stop_token stop);
@@ -183,6 +199,11 @@ class SinkRunner {
   /// Does what mend() waits for.
   void mend_rows();
   void release(State state);
+  void serve_pause(std::stop_token stop);
+  /// Does what rewind() waits for; true when the sink is to be opened again.
+  bool rewind_now(const std::stop_token& stop);
+  /// Nothing when stopped first.
+  std::optional<Cursor> place_of(const Rewinding& to, const std::stop_token& stop);
   void serve_lend(std::stop_token stop);
   /// False when the attempts are used up.
   bool back_off(const Error& error, std::stop_token stop);
@@ -274,6 +295,10 @@ class SinkRunner {
   std::optional<sinks::SinkProblem> recopy_problem_;
   /// What is to be mended, and what came of it.
   std::optional<Mending> mending_;
+  bool paused_ = false;
+  std::optional<Rewinding> rewinding_;
+  std::optional<Cursor> rewound_;
+  std::exception_ptr rewinding_failure_;
   std::optional<std::uint64_t> mended_;
   std::exception_ptr mending_failure_;
   bool lend_wanted_ = false;

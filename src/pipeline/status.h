@@ -17,7 +17,7 @@ struct SinkStatus {
   std::string name;
   std::string kind;
   std::string display;
-  /// "opening", "copying", "streaming", "released", "lent", "retrying", "failed", "stopped".
+  /// "opening", "copying", "streaming", "released", "lent", "paused", "retrying", "failed", "stopped".
   std::string state = {};
   /// Everything up to here is durable and visible in the target, as far as it concerns it.
   Lsn durable_lsn = {};

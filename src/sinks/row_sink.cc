@@ -120,6 +120,7 @@ void RowSink::forget_unwritten() {
   letters_.clear();
   unflushed_ = false;
   inside_ = false;
+  applied_ = nullptr;
 }
 
 void RowSink::begin_copy(const std::vector<RelationPtr>& tables) {
@@ -247,6 +248,8 @@ void RowSink::write_rows() {
     isolate(changes);
   }
   unit_.clear();
+  // What the rest of the batch adds may be written long after it.
+  if (applied_ != nullptr) unit_.keep(*applied_);
 }
 
 void RowSink::isolate(const std::vector<RowChange>& changes) {
@@ -367,6 +370,23 @@ std::uint64_t RowSink::complete(const FencedRows& rows) {
     unflushed_ = true;
   }
   return count;
+}
+
+bool RowSink::rewind(const Cursor& to) {
+  write_now({{kCursor, encode_cursor(to, counters_)}});
+  return true;
+}
+
+bool RowSink::copy_anew(const TableName& name) {
+  for (auto& [oid, table] : tables_) {
+    if (TableName(table.relation->schema, table.relation->name) != name || table.standing != RowStanding::kCopied)
+      continue;
+    table.standing = RowStanding::kLost;
+    table.reason = "it was asked for";
+    write_now({{table_key(table), encode_table(table)}});
+    return true;
+  }
+  return false;
 }
 
 void RowSink::release() {

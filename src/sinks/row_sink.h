@@ -49,6 +49,8 @@ class RowSink : public Sink {
   std::optional<IncompleteRows> incomplete() override;
   std::uint64_t incomplete_rows() const override;
   std::uint64_t complete(const FencedRows& rows) override;
+  bool rewind(const Cursor& to) override;
+  bool copy_anew(const TableName& table) override;
   void maintain() override {}
   void release() override;
   SetAside set_aside() override;
@@ -112,6 +114,8 @@ class RowSink : public Sink {
   LetterBox letters_;
 
   RowUnit unit_;
+  /// The batch that is being applied; null between batches.
+  const ChangeBatch* applied_ = nullptr;
   /// State that is to be written beside cursor and counters.
   StateChanges state_;
   /// Something was applied since the last flush.

@@ -26,17 +26,18 @@ TupleView whole_old_row(const RowChange& change) {
 void RowSink::apply(const ChangeBatch& batch) {
   if (!writer_) throw RetryError("TR807", "the target is not open", "it is opened again");
   seen_.clear();
+  applied_ = &batch;
   unit_.keep(batch);
   for (const Change& change : batch.changes) {
     take(batch, change);
     if (unit_.size() >= traits_.unit_changes || unit_.bytes() >= traits_.unit_bytes) {
       write_rows();
-      unit_.keep(batch);
     }
   }
   pending_ = batch.end;
   unflushed_ = true;
   inside_ = !batch.ends_transaction();
+  applied_ = nullptr;
 }
 
 void RowSink::take(const ChangeBatch& batch, const Change& change) {

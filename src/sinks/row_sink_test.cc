@@ -327,6 +327,27 @@ TEST_F(RowSinkTest, AnAddedColumnAltersTheTargetBehindTheRowsBeforeIt) {
   EXPECT_THAT(items_there(), ElementsAre(Pair("1", "1|a|x"), Pair("2", "2|b|y|z")));
 }
 
+TEST_F(RowSinkTest, WhatIsGatheredOverBatchesOutlivesThem) {
+  auto narrow = std::make_shared<Relation>(*items());
+  narrow->attributes = 3;
+  narrow->storage = 7;
+  auto wider = std::make_shared<Relation>(*narrow);
+  wider->attributes = 4;
+  wider->columns.push_back(wider->columns.back());
+  wider->columns.back().name = "more";
+  wider->columns.back().attnum = 4;
+  start(narrow);
+  {
+    Batch batch(clock_);
+    batch.begin().insert(narrow, {"1", "a", "x"}).insert(wider, {"2", "b", "y", "z"});
+    sink_->apply(batch.done());
+  }
+  Batch batch(clock_);
+  batch.begin().insert(wider, {"3", "c", "y", "z"});
+  apply(batch);
+  EXPECT_THAT(items_there(), ElementsAre(Pair("1", "1|a|x"), Pair("2", "2|b|y|z"), Pair("3", "3|c|y|z")));
+}
+
 TEST_F(RowSinkTest, ATableThatTheTargetCannotFollowIsCopiedAnew) {
   start();
   rows_.alter_obstacle = "its columns cannot change";

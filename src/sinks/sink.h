@@ -225,6 +225,20 @@ class Sink {
     return 0;
   }
 
+  /// Takes the cursor back to an earlier place, durable on return; the sink is opened again afterwards and gets
+  /// everything behind it once more. False, with nothing done, where that would not end at the same rows. REQUIRES: no
+  /// transaction is half applied.
+  virtual bool rewind(const Cursor& to) {
+    static_cast<void>(to);
+    return false;
+  }
+  /// Has this table (schema, name) copied anew, when the sink is opened the next time. False where tables are copied by
+  /// side_copy(), or there is no such table.
+  virtual bool copy_anew(const TableName& table) {
+    static_cast<void>(table);
+    return false;
+  }
+
   /// Work that is kept out of the commit path (checkpoints). Called by the runner when nothing waits, or at the
   /// latest every few seconds.
   virtual void maintain() = 0;

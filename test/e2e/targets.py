@@ -20,6 +20,8 @@ class TargetUnderTest(ABC):
     refused: tuple[str, str] | None = None
     #: Whether it can be read while the pipeline runs.
     read_while_running = True
+    #: Whether playing the log again from an earlier place ends at the same rows.
+    can_be_taken_back = True
 
     def __init__(self, directory: Path):
         self.directory = directory
@@ -53,6 +55,7 @@ class Duckdb(TargetUnderTest):
     crash_points = ("duckdb.before_commit", "duckdb.after_commit", "duckdb.copy_mid")
     refused = ("numeric(10,2)", "'NaN'")
     read_while_running = False
+    can_be_taken_back = False
 
     @property
     def file(self) -> Path:

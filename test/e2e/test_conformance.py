@@ -226,6 +226,21 @@ def test_a_graceful_stop_beside_a_writer_ends_with_0_and_is_gone_on_from(followe
     followed.assert_same()
 
 
+@each([target for target in TARGETS if target.can_be_taken_back])
+def test_any_end_of_the_log_played_again_ends_at_the_same_rows(followed: Followed):
+    followed.start()
+    followed.wait()
+    places = []
+    with Writer(followed, 6):
+        for _ in range(3):
+            time.sleep(0.3)
+            places += followed.cluster.query("SELECT pg_current_wal_lsn()::text", database=followed.database)
+        for (place,) in (places[1], places[0], places[2], places[0]):
+            answer = followed.tailrace.command("rewind", "shop", "--sink", "it", "--to", place, "--state", followed.tailrace.state)
+            assert answer.code == Exit.DONE, answer
+    followed.assert_same()
+
+
 @each(SERVERS)
 def test_answers_that_are_lost_double_nothing(followed: Followed):
     followed.start()

@@ -1,0 +1,122 @@
+"""A person holds a sink: paused and resumed, taken back to an earlier place, copied anew."""
+
+import time
+
+import pytest
+
+from e2e.redis_server import RedisServer
+from e2e.shop import Shop
+from e2e.tailrace import Exit
+from e2e.test_redis import assert_same_orders, counts, hashes, run_file, server, start  # noqa: F401 (server is a fixture)
+
+
+def command(mirror: Shop, *words: str):
+    return mirror.tailrace.command(words[0], "shop", *words[1:], "--state", mirror.tailrace.state)
+
+
+def until(condition, what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_a_paused_sink_stands_still_over_restarts_until_it_is_resumed(mirror: Shop, server: RedisServer):
+    start(mirror, server)
+    mirror.wait()
+    assert command(mirror, "pause", "--sink", "mirror").code == Exit.DONE
+    until(lambda: counts(mirror)["state"] == "paused", "it goes on")
+    before = hashes(server, "public.orders:*")
+    mirror.change()
+    time.sleep(0.5)
+    mirror.stop()
+    start(mirror, server)
+    until(lambda: counts(mirror)["state"] == "paused", "the restart forgot it")
+    assert hashes(server, "public.orders:*") == before
+    assert command(mirror, "resume").code == Exit.DONE
+    mirror.wait()
+    mirror.stop()
+    assert_same_orders(mirror, server)
+
+
+def test_a_stopped_pipeline_can_be_told_too_and_does_not_wait_for_what_is_paused(mirror: Shop, server: RedisServer):
+    start(mirror, server, "--until-caught-up")
+    assert mirror.process.wait(60) == Exit.DONE
+    assert command(mirror, "pause").code == Exit.DONE
+    start(mirror, server, "--until-caught-up")
+    assert mirror.process.wait(60) == Exit.UNREACHABLE
+    assert "TR695" in mirror.process.err()
+    assert command(mirror, "resume", "--sink", "nobody").code == Exit.REQUEST
+    assert command(mirror, "resume", "--sink", "mirror").code == Exit.DONE
+    mirror.change()
+    start(mirror, server, "--until-caught-up")
+    assert mirror.process.wait(60) == Exit.DONE
+    assert_same_orders(mirror, server)
+
+
+def test_a_paused_duckdb_file_is_free_for_others(mirror: Shop):
+    mirror.start()
+    mirror.wait()
+    assert command(mirror, "pause").code == Exit.DONE
+    until(lambda: counts(mirror)["state"] == "paused", "it goes on")
+    mirror.assert_equal()
+    mirror.change()
+    assert command(mirror, "resume").code == Exit.DONE
+    mirror.wait()
+    mirror.stop()
+    mirror.assert_equal()
+
+
+@pytest.mark.parametrize("by", ["lsn", "time"])
+def test_a_sink_that_is_taken_back_ends_at_the_same_rows(mirror: Shop, server: RedisServer, by: str):
+    start(mirror, server)
+    mirror.wait()
+    mirror.change()
+    lsn, moment = mirror.cluster.query("SELECT pg_current_wal_lsn()::text, clock_timestamp()::text", database=mirror.database)[0]
+    mirror.change()
+    mirror.cluster.execute("TRUNCATE orders", "INSERT INTO orders (customer, total) VALUES (1, 1)", database=mirror.database)
+    mirror.wait()
+    received = counts(mirror)["rows_received"]
+    answer = command(mirror, "rewind", "--sink", "mirror", "--to", lsn if by == "lsn" else moment)
+    assert answer.code == Exit.DONE, answer
+    until(lambda: counts(mirror)["rows_received"] > received, "nothing comes again")
+    mirror.wait()
+    mirror.stop()
+    assert_same_orders(mirror, server)
+
+
+def test_every_event_behind_the_place_comes_again_and_an_entry_is_there_once(mirror: Shop, server: RedisServer):
+    run_file(mirror, f'url: "{server.url}", as: stream')
+    mirror.wait()
+    lsn = mirror.cluster.query("SELECT pg_current_wal_lsn()::text", database=mirror.database)[0][0]
+    mirror.cluster.execute("INSERT INTO empty_table SELECT g, 'x' FROM generate_series(1, 100) g", database=mirror.database)
+    mirror.wait()
+    assert command(mirror, "rewind", "--sink", "cache", "--to", lsn).code == Exit.DONE
+    until(lambda: counts(mirror)["rows_received"] >= 200, "nothing comes again")
+    mirror.wait()
+    mirror.stop()
+    assert server.client().xlen("public.empty_table") == 100
+
+
+def test_a_target_that_holds_the_rows_of_its_place_is_not_taken_back(mirror: Shop):
+    mirror.start()
+    mirror.wait()
+    answer = command(mirror, "rewind", "--sink", "mirror", "--to", "0/1")
+    assert answer.code == Exit.UNREACHABLE and "TR694" in answer.err
+    assert command(mirror, "rewind", "--sink", "mirror", "--to", "yesterday").code == Exit.REQUEST
+    mirror.change()
+    mirror.wait()
+    mirror.stop()
+    mirror.assert_equal()
+
+
+def test_a_table_is_copied_anew_on_request(mirror: Shop, server: RedisServer):
+    start(mirror, server, "--log-level", "info")
+    mirror.wait()
+    server.client().delete("public.orders:5", "public.orders:6")
+    assert command(mirror, "snapshot", "public.orders").code == Exit.DONE
+    until(lambda: len(hashes(server, "public.orders:*")) == 1000, "it is not copied")
+    mirror.change()
+    mirror.wait()
+    mirror.stop()
+    assert_same_orders(mirror, server)
