@@ -266,6 +266,45 @@ TEST_F(DamageTest, StaysWholeWhenTheDiskIsFull) {
   EXPECT_EQ(ends(), (std::vector<std::uint64_t>{100, 200}));
 }
 
+TEST_F(DamageTest, AVeryLongMessageOfASpillGoesOnWhereTheDiskWasFull) {
+  const auto resolver = [](ByteView message) { return table(pgoutput::parse_relation(message).oid.value()); };
+  options_.spill_memory = 1 << 20;
+  open();
+  std::string huge(6 << 20, 'h');
+  for (std::size_t at = 0; at < huge.size(); at += 4099) huge[at] = static_cast<char>('a' + at % 26);
+  int met = 0;
+  for (int write = 1; write <= 9; ++write) {
+    auto spill = log_->open_spill(Xid(5));
+    spill->append(Xid(5), test::relation_message(7));
+    files_.fill_at_write = write;
+    try {
+      spill->append(Xid(5), insert(7, huge));
+    } catch (const RetryError&) {
+      ++met;
+      EXPECT_THROW(spill->append(Xid(5), insert(7, huge)), RetryError);
+      files_.no_space = false;
+      spill->append(Xid(5), insert(7, huge));
+    }
+    files_.fill_at_write = 0;
+    spill->append(Xid(5), insert(7, "end"));
+    CommitRecord record;
+    record.end_lsn = Lsn(static_cast<std::uint64_t>(100 * write));
+    log_->adopt(*spill, record, resolver);
+  }
+  EXPECT_GE(met, 4);
+  log_->sync();
+  auto reader = log_->reader({});
+  int found = 0;
+  while (const auto batch = reader->next({.max_changes = 10, .max_bytes = 1 << 30}, {}, std::chrono::milliseconds(0))) {
+    if (batch->changes.empty()) continue;
+    ASSERT_EQ(batch->changes.size(), 2u);
+    EXPECT_TRUE(batch->changes[0].new_row.begin().next().bytes == huge);
+    EXPECT_EQ(batch->changes[1].new_row.begin().next().bytes, "end");
+    ++found;
+  }
+  EXPECT_EQ(found, 9);
+}
+
 /// Power cuts between any two steps of a trim that takes several segments.
 TEST_F(DamageTest, TrimmingLeavesAWholeJournalAtAnyPowerCut) {
   const auto resolver = [](ByteView message) { return table(pgoutput::parse_relation(message).oid.value()); };

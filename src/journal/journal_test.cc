@@ -265,6 +265,32 @@ TEST_F(JournalTest, KeepsManyOpenSpillsWithinOneBoundOfMemory) {
   for (std::uint32_t i = 0; i < kSpills; ++i) EXPECT_EQ(seen[i].back(), static_cast<char>('a' + i % 26));
 }
 
+TEST_F(JournalTest, AVeryLongMessageOfASpillGoesThroughItsFileAndNotThroughMemory) {
+  options_.spill_memory = 4 << 20;
+  std::string huge(40 << 20, 'h');
+  for (std::size_t at = 0; at < huge.size(); at += 4099) huge[at] = static_cast<char>('a' + at % 26);
+  auto small = log().open_spill(Xid(4));
+  small->append(Xid(4), relation_message(7));
+  small->append(Xid(4), insert(7, "small"));
+  auto spill = log().open_spill(Xid(5));
+  spill->append(Xid(5), relation_message(7));
+  for (const std::string& value : {std::string("before"), huge, std::string("between"), huge}) {
+    spill->append(Xid(5), insert(7, value));
+    EXPECT_LE(log().stat().spill_memory, options_.spill_memory);
+  }
+  log().adopt(*spill, at(100), resolve);
+  log().adopt(*small, at(200), resolve);
+  log().sync();
+  spill.reset();
+  small.reset();
+  for (int round = 0; round < 2; ++round) {
+    std::string seen;
+    for (const std::string& part : read_all({.max_changes = 10, .max_bytes = 1 << 30})) seen += part;
+    EXPECT_EQ(seen, "100:before," + huge + ",between," + huge + "200:small");
+    restart();
+  }
+}
+
 TEST_F(JournalTest, RemovesTheFilesOfSpillsThatEnd) {
   options_.spill_memory = 64 << 10;
   auto spill = log().open_spill(Xid(5));

@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 #include "pgoutput/messages.h"
 
 namespace tailrace::journal {
 namespace {
+
+/// PostgreSQL's own bound.
+constexpr std::uint64_t kLongestMessage = 0x7fffffff;
 
 bool full(const BatchBuilder& batch, const BatchLimits& limits) {
   return batch.changes() >= limits.max_changes || batch.bytes() >= limits.max_bytes;
@@ -96,12 +100,19 @@ std::optional<std::size_t> FrameDecoder::give(FrameType type, ByteView payload, 
     ByteReader in(payload);
     const std::uint64_t total = in.le64();
     const std::uint64_t at = in.le64();
-    if (at == 0) long_message_ = std::make_shared<std::string>();
-    if (!long_message_ || at != long_message_->size() || at + in.left() > total) throw OutOfBytes();
-    long_message_->append(in.rest());
-    if (long_message_->size() < total) return std::nullopt;
+    if (at == 0) {
+      if (total == 0 || total > kLongestMessage) throw OutOfBytes();
+      long_message_ = std::make_shared<Chunk>(total);
+      long_bytes_ = 0;
+    }
+    if (!long_message_ || at != long_bytes_ || total > long_message_->size || at + in.left() > total)
+      throw OutOfBytes();
+    const ByteView part = in.rest();
+    std::memcpy(long_message_->data + at, part.data(), part.size());
+    long_bytes_ += part.size();
+    if (long_bytes_ < total) return std::nullopt;
     batch.pin(long_message_);
-    batch.message(*long_message_);
+    batch.message({long_message_->data, static_cast<std::size_t>(total)});
     long_message_.reset();
     return std::nullopt;
   }

@@ -67,7 +67,9 @@ class FrameDecoder {
                                   BatchBuilder& batch, const BatchLimits& limits);
 
  private:
-  std::shared_ptr<std::string> long_message_;
+  /// Of the length that the message will have, and how much of it is there.
+  ChunkPtr long_message_;
+  std::uint64_t long_bytes_ = 0;
 };
 
 /// A transaction too large for a batch, read again from where it stands and given in parts. Part of a reader.

@@ -62,6 +62,8 @@ class MemoryFiles final : public Files {
   bool fails_on = false;
   /// Writes, allocations and creations fail for lack of space while set.
   bool no_space = false;
+  /// The n-th write from now on meets a full disk (0 = none does).
+  int fill_at_write = 0;
 
   std::string& bytes(const std::filesystem::path& path) { return names_.at(path)->cached; }
   bool exists(const std::filesystem::path& path) const { return names_.contains(path); }
@@ -113,6 +115,7 @@ class MemoryFiles final : public Files {
     Handle(MemoryFiles& files, NodePtr node) : files_(files), node_(std::move(node)) {}
     void write_at(std::uint64_t offset, ByteView bytes) override {
       files_.fail_after(files_.fail_write, "write");
+      if (files_.fill_at_write > 0 && --files_.fill_at_write == 0) files_.no_space = true;
       files_.check_space();
       if (offset % kBlock != 0 || bytes.size() % kBlock != 0) throw DefectError("not aligned for direct I/O");
       std::string& to = node_->cached;

@@ -16,6 +16,8 @@ namespace tailrace::journal {
 namespace {
 
 constexpr std::size_t kFirstBlock = 16 << 10;
+/// Longer ones are not held in memory until they are whole.
+constexpr std::size_t kLongRecord = 4 * kChunk;
 /// The file doubles, from the first size on, in steps of at most the second. It is synced after as much.
 constexpr std::uint64_t kFirstStep = 1ULL << 20;
 constexpr std::uint64_t kFileStep = 32ULL << 20;
@@ -64,18 +66,39 @@ std::uint64_t StoredSpill::memory_bytes() const {
 void StoredSpill::append(Xid sub_xid, ByteView message) {
   const std::size_t need = sizeof(SpillRecord) + message.size();
   const std::uint64_t changes = pgoutput::ordinals_of(message);
-  // Everything that can fail comes before the first byte is taken.
-  if (file_ && stream_bytes_ - written_ >= kChunk) write_out(kChunk);
-  const std::size_t room = blocks_.empty() ? 0 : blocks_.back().memory->size - blocks_.back().used;
-  if (room < need) store_.make_room(need);
-
-  if (message.front() == 'R') relations_.push_back({stream_bytes_, sub_xid.value(), std::string(message)});
   const SpillRecord header{sub_xid.value(), static_cast<std::uint32_t>(message.size())};
-  put(record_bytes(header));
-  put(message);
+  if (need > kLongRecord) {
+    append_long(header, message);
+  } else {
+    // Everything that can fail comes before the first byte is taken.
+    if (file_ && stream_bytes_ - written_ >= kChunk) write_out(kChunk);
+    const std::size_t room = blocks_.empty() ? 0 : blocks_.back().memory->size - blocks_.back().used;
+    if (room < need) store_.make_room(need);
+    put(record_bytes(header));
+    put(message);
+  }
+  if (message.front() == 'R') relations_.push_back({stream_bytes_, sub_xid.value(), std::string(message)});
   stream_bytes_ += need;
   totals_.changes += changes;
   if (message.front() != 'R' && message.front() != 'Y') totals_.bytes += message.size();
+}
+
+void StoredSpill::append_long(const SpillRecord& header, ByteView message) {
+  const std::size_t whole = sizeof(header) + message.size();
+  if (long_taken_ == 0) {
+    write_out(kChunk);
+    grow_file(align_up(stream_bytes_ + whole, kBlock));
+    store_.make_room(2 * kChunk);
+    put(record_bytes(header));
+    long_taken_ = sizeof(header);
+  }
+  while (long_taken_ < whole) {
+    write_out(kChunk);
+    const ByteView piece = message.substr(long_taken_ - sizeof(header), kChunk);
+    put(piece);
+    long_taken_ += piece.size();
+  }
+  long_taken_ = 0;
 }
 
 void StoredSpill::add_block() {

@@ -52,7 +52,8 @@ class SpillStore {
   std::atomic<std::uint64_t> memory_{0};
 };
 
-/// One transaction in progress. A call that throws RetryError has changed nothing and may be repeated.
+/// One transaction in progress. A call that throws RetryError has to be repeated, with the same message, before
+/// any other.
 class StoredSpill final : public Spill {
  public:
   explicit StoredSpill(SpillStore& store);
@@ -98,6 +99,8 @@ class StoredSpill final : public Spill {
   std::uint64_t memory_bytes() const;
   void add_block();
   void put(ByteView bytes);
+  /// Takes a message that memory shall not hold, piece by piece through the file.
+  void append_long(const SpillRecord& header, ByteView message);
   /// Writes full blocks of the file; what does not fill one stays in memory, of which `next_block` bytes are taken.
   void write_out(std::size_t next_block);
   void write_block(const Block& block, std::size_t size);
@@ -110,6 +113,8 @@ class StoredSpill final : public Spill {
   std::vector<RelationMessage> relations_;
   Counts totals_;
   std::uint64_t stream_bytes_ = 0;
+  /// Of a long record whose append() failed: how many of its bytes are taken, so that the next call goes on there.
+  std::size_t long_taken_ = 0;
 
   std::vector<Block> blocks_;
   std::size_t next_block_;

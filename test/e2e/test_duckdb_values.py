@@ -148,6 +148,9 @@ def test_unchanged_large_values_are_kept(cluster: Cluster, database: str, tailra
     assert rows(target, "SELECT id, k, n, md5(big) FROM public.t ORDER BY id") == truth
     current = "SELECT id, k, n, md5(big) FROM public.t__history WHERE is_current ORDER BY id"
     assert rows(target, current) == truth
+    # The first two versions of rows that did not move, before and after the first update, which touched no large value.
+    first = "SELECT id, n, length(big), big = repeat(chr(96 + id), 20000) FROM public.t__history WHERE n <= 1 AND id IN (1, 2, 5) ORDER BY ALL"
+    assert rows(target, first) == [(i, n, 20000, True) for i in (1, 2, 5) for n in (0, 1)]
 
 
 @pytest.mark.server

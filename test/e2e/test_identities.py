@@ -55,6 +55,8 @@ def test_large_values_are_right_under_every_identity_whatever_becomes_of_them(co
                       f"UPDATE {table} SET id = 70, k = 70 WHERE id = 7; UPDATE {table} SET n = 6 WHERE id = 70; "
                       f"UPDATE {table} SET big = {LARGE.format('k')} WHERE id = 70; UPDATE {table} SET n = 7 WHERE id = 70; COMMIT",
                 f"UPDATE {table} SET id = 80, k = 80 WHERE id = 8", f"DELETE FROM {table} WHERE id = 108")
+    shop.wait()
+    assert shop.tailrace.status()["sinks"][0]["rows_completed"] == 0, "what the target has is not asked of the source"
 
 
 def test_an_identity_that_changes_within_and_between_transactions(compared):
