@@ -41,7 +41,7 @@ KNOWS_TARGETS = re.compile(r"^src/cli/(CMakeLists\.txt|[a-z]+_registration\.cc|d
 # A foreign header and the only places that include it.
 FOREIGN_HEADERS = {
     "libpq-fe.h": re.compile(r"^src/sources/postgres/"),
-    "curl/curl.h": re.compile(r"^src/sinks/redis/"),
+    "curl/curl.h": re.compile(r"^src/sinks/(clickhouse|redis)/"),
     "hiredis/read.h": re.compile(r"^src/sinks/redis/"),
     "duckdb.h": re.compile(r"^src/sinks/duckdb/"),
     "httplib.h": re.compile(r"^src/server/http_server\.cc$"),

@@ -15,6 +15,10 @@ pipeline::SinkKind duckdb_kind();
 /// A file, with every table's history or none.
 pipeline::SinkSetup duckdb_file(const std::string& name, const std::string& path, bool history);
 
+pipeline::SinkKind clickhouse_kind();
+/// The last version of each row, in tables of the same names. Throws BadConfigError TR848.
+pipeline::SinkSetup clickhouse_server(const std::string& name, const std::string& url);
+
 pipeline::SinkKind redis_kind();
 /// A hash for each row, under the usual keys. Throws BadConfigError TR820.
 pipeline::SinkSetup redis_server(const std::string& name, const std::string& url);

@@ -1,9 +1,13 @@
 """The kinds of targets as the conformance suite sees them: how each is configured, read by an independent client, and broken."""
 
+import atexit
+import functools
+import itertools
 import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from e2e.clickhouse_server import ClickhouseServer
 from e2e.duckdb_file import rows as duckdb_rows
 from e2e.proxy import Proxy
 from e2e.redis_server import RedisServer
@@ -147,4 +151,47 @@ class RedisStream(Redis):
             state[key(event["row"])] = event["row"] | kept
 
 
-TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Redis, RedisJson, RedisStream)
+@functools.cache
+def clickhouse_server() -> ClickhouseServer:
+    """One server for all tests of a worker; each has a database of its own."""
+    server = ClickhouseServer()
+    atexit.register(server.close)
+    return server
+
+
+class Clickhouse(ServerUnderTest):
+    kind = "clickhouse"
+    crash_points = ("clickhouse.table_made", "clickhouse.table_written", "clickhouse.before_state", "clickhouse.after_state", "rows.after_write")
+    refused = ("numeric(10,2)", "'NaN'")
+    numbers = itertools.count(1)
+
+    def __init__(self, directory: Path):
+        super().__init__(directory)
+        self.server = clickhouse_server()
+        self.proxy = Proxy(self.server.port)
+        self.database = f"conformance_{next(self.numbers)}"
+        self.server.run(f"CREATE DATABASE {self.database}")
+
+    def options(self) -> str:
+        return f'url: "{self.server.url(self.database, self.proxy.port)}", timeout: 3s'
+
+    def kill(self) -> None:
+        self.server.kill()
+        self.proxy.cut()
+
+    def start(self) -> None:
+        self.server.start()
+
+    def close(self) -> None:
+        self.proxy.close()
+
+    @staticmethod
+    def quoted(name: str) -> str:
+        return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+    def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        listed = ", ".join(f"toString({self.quoted(column)})" for column in columns)
+        return [tuple(row) for row in self.server.rows(f"SELECT {listed} FROM {self.database}.{self.quoted(table)} FINAL")]
+
+
+TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Clickhouse, Redis, RedisJson, RedisStream)

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "formats/row_template.h"
+#include "sinks/row_target.h"
+
+namespace tailrace::clickhouse {
+
+/// Where a server is and how it is talked to. Holds secrets.
+struct Address {
+  std::string host;
+  std::uint16_t port = 8123;
+  std::string user;
+  std::string password;
+  std::string database;
+  bool tls = false;
+  /// Files in PEM form; empty: the system's authorities, no client certificate.
+  std::string ca_file;
+  std::string certificate_file;
+  std::string key_file;
+  /// For connecting, and for an answer.
+  std::chrono::milliseconds timeout{60'000};
+
+  /// "clickhouse://host:8123/db", without secrets.
+  std::string display() const;
+};
+
+/// "clickhouse://[user[:password]@]host[:port][/database]", clickhouses:// for TLS; http:// and https:// mean the same.
+/// Throws BadConfigError TR848.
+Address parse_url(const std::string& url);
+
+struct ClickhouseSpec {
+  Address address;
+  sinks::RowStyle style = sinks::RowStyle::kState;
+  /// The name of a table at the target, of {schema} and {table}.
+  formats::RowTemplate table;
+  std::string pipeline;
+  /// Tables that have rows already may be emptied and taken.
+  bool overwrite = false;
+
+  /// What the rows of this sink in the state's table are known by.
+  std::string state_name() const;
+};
+
+/// Throws BadConfigError TR848 where the parts do not fit each other.
+void check_spec(const ClickhouseSpec& spec);
+
+/// A name as an SQL identifier, quoted.
+std::string identifier(std::string_view name);
+/// A text as an SQL literal.
+std::string literal(std::string_view text);
+
+}  // namespace tailrace::clickhouse
