@@ -26,6 +26,8 @@ class TargetUnderTest(ABC):
     read_while_running = True
     #: Whether playing the log again from an earlier place ends at the same rows.
     can_be_taken_back = True
+    #: Whether rows get the columns that their table gets, without a change of their own.
+    keeps_columns_of_rows = True
 
     def __init__(self, directory: Path):
         self.directory = directory
@@ -123,6 +125,7 @@ class RedisJson(Redis):
 class RedisStream(Redis):
     """Its entries, played from the first to the last, have to give the rows."""
 
+    keeps_columns_of_rows = False
     form = "stream"
 
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
@@ -132,11 +135,11 @@ class RedisStream(Redis):
             event = json.loads(entry["event"])
             assert event.get("seq", 0) > last or event["op"] == "r", "an entry out of order"
             last = event.get("seq", last)
-            self._play(event, state)
+            self.play(event, state)
         return [tuple(as_text(row.get(column)) for column in columns) for row in state.values()]
 
     @staticmethod
-    def _play(event: dict, state: dict[tuple, dict]) -> None:
+    def play(event: dict, state: dict[tuple, dict]) -> None:
         """Rows are known by what their tables have as keys: columns whose names begin with "id"."""
         def key(row: dict) -> tuple:
             return tuple(sorted((name, value) for name, value in row.items() if name.startswith("id")))
@@ -194,4 +197,31 @@ class Clickhouse(ServerUnderTest):
         return [tuple(row) for row in self.server.rows(f"SELECT {listed} FROM {self.database}.{self.quoted(table)} FINAL")]
 
 
-TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Clickhouse, Redis, RedisJson, RedisStream)
+class ClickhouseEvents(Clickhouse):
+    """Its events, played from the first to the last, have to give the rows, and none may be there twice."""
+
+    crash_points = ("clickhouse.table_written", "rows.after_write")
+    refused = None
+    keeps_columns_of_rows = False
+
+    def options(self) -> str:
+        return super().options() + ", as: events"
+
+    def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        listed = ", ".join(f"toString({self.quoted(column)})" for column in columns)
+        state: dict[tuple, dict] = {}
+        last = "0"
+        for op, version, old, unchanged, *values in self.server.rows(
+                f"SELECT _op, _version, _old, _unchanged, {listed} FROM {self.database}.{self.quoted(table)} ORDER BY _version"):
+            assert op == "r" or version != last, "an event is there twice"
+            last = version
+            row = dict(zip(columns, values))
+            event = {"op": op} | ({"old": {name: as_text(value) for name, value in json.loads(old).items()}} if old else {})
+            if op not in "dt":
+                kept = json.loads(unchanged)
+                event |= {"row": {name: value for name, value in row.items() if name not in kept}, "unchanged": kept}
+            RedisStream.play(event, state)
+        return [tuple(row.get(column) for column in columns) for row in state.values()]
+
+
+TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Clickhouse, ClickhouseEvents, Redis, RedisJson, RedisStream)
