@@ -16,6 +16,7 @@ namespace {
 using config::Need;
 using config::Object;
 using config::Privacy;
+using postgres::OnLostSlot;
 using postgres::SnapshotMode;
 using postgres::SourceFacts;
 using postgres::SourceSpec;
@@ -45,6 +46,7 @@ class CatalogMemory final : public postgres::SourceMemory {
       facts.upgraded_to = json.value("upgraded_to", std::uint64_t{0});
       facts.adopted_until = Lsn(json.value("adopted_until", std::uint64_t{0}));
       facts.tables = json.value("tables", "");
+      facts.next_epoch = json.value("next_epoch", std::uint32_t{0});
       if (json.contains("made_publications")) {
         facts.made_publications.emplace();
         for (const nlohmann::json& oid : json.at("made_publications"))
@@ -70,7 +72,8 @@ class CatalogMemory final : public postgres::SourceMemory {
                            {"published", facts.published},
                            {"upgraded_to", facts.upgraded_to},
                            {"adopted_until", facts.adopted_until.value()},
-                           {"tables", facts.tables}};
+                           {"tables", facts.tables},
+                           {"next_epoch", facts.next_epoch}};
     if (facts.made_publications) {
       json["made_publications"] = nlohmann::json::array();
       for (const Oid oid : *facts.made_publications) json["made_publications"].push_back(oid.value());
@@ -90,6 +93,7 @@ class RememberingSource final : public sources::Source {
       : memory_(facts), source_(spec, memory_, log) {}
 
   void prepare(std::stop_token stop) override { source_.prepare(std::move(stop)); }
+  void accept_gap() override { source_.accept_gap(); }
   void stream(std::stop_token stop) override { source_.stream(std::move(stop)); }
   std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop,
                                             const std::vector<sources::TableName>& only) override {
@@ -127,6 +131,7 @@ struct PostgresDraft {
   std::string slot;
   bool adopt_slot = false;
   bool accept_upgrade = false;
+  OnLostSlot on_lost_slot = SourceSpec().on_lost_slot;
   StreamingMode streaming = SourceSpec().streaming;
   PublicationDraft publication;
   SnapshotDraft snapshot;
@@ -164,6 +169,10 @@ Object<PostgresDraft> postgres_object() {
              "The slot exists already, with the publication, and is taken over where it stands.")
       .truth("accept_upgrade", &PostgresDraft::accept_upgrade,
              "The server is what pg_upgrade made of the one that was followed (`tailrace docs TR139`).")
+      .choice<OnLostSlot>("on_lost_slot", &PostgresDraft::on_lost_slot,
+                          {{"stop", OnLostSlot::kStop}, {"repair", OnLostSlot::kRepair}},
+                          "When the slot is gone or the server gave it up: `stop` and say so, or make a new one and "
+                          "`repair` what differs by copies beside the stream (`tailrace docs TR115`).")
       .choice<StreamingMode>(
           "streaming", &PostgresDraft::streaming,
           {{"on", StreamingMode::kOn}, {"off", StreamingMode::kOff}, {"parallel", StreamingMode::kParallel}},
@@ -229,6 +238,7 @@ pipeline::SourceKind postgres_kind() {
             spec.publication = draft.publication.name.empty() ? "tailrace_" + pipeline : draft.publication.name;
             spec.adopt_slot = draft.adopt_slot;
             spec.accept_upgrade = draft.accept_upgrade;
+            spec.on_lost_slot = draft.on_lost_slot;
             spec.streaming = draft.streaming;
             // What a slot sends, its publication must have said before.
             spec.create_publication = draft.publication.create && !draft.adopt_slot;

@@ -249,6 +249,8 @@ std::optional<std::vector<PipelineSpec>> run_once(std::vector<PipelineSpec> spec
 }  // namespace
 
 void add_run_options(CLI::App& command, RunRequest& request) {
+  command.add_flag("--accept-gap", request.accept_gap,
+                   "Where the slot is lost: go on with a new one, and copy what differs");
   command.add_flag("--until-caught-up", request.until_caught_up,
                    "End with 0 once all that was committed at the start is durable in every sink");
   command.add_option("--listen", request.listen, "Answer /metrics, /livez and the like here, as in 127.0.0.1:8083")
@@ -271,9 +273,14 @@ ExitCode run_pipelines(std::vector<PipelineSpec> specs, const RunRequest& reques
   StopSignals signals(reloads ? Hangup::kReload : Hangup::kStop);
   pipeline::RunOptions options;
   options.until_caught_up = request.until_caught_up;
+  options.accept_gap = request.accept_gap;
   Listening listening(request.listen);
   std::optional<std::vector<PipelineSpec>> next = std::move(specs);
-  while (next) next = run_once(std::move(*next), options, signals, globals, reload, listening);
+  while (next) {
+    next = run_once(std::move(*next), options, signals, globals, reload, listening);
+    // It was said of the gap that was there.
+    options.accept_gap = false;
+  }
   return ExitCode::kDone;
 }
 

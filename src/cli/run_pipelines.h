@@ -19,6 +19,8 @@ using Reload = std::function<std::vector<pipeline::PipelineSpec>()>;
 struct RunRequest {
   /// End once each has what was committed at the start.
   bool until_caught_up = false;
+  /// Go on where a slot is lost when they start.
+  bool accept_gap = false;
   /// Where the process answers over HTTP; empty: nowhere.
   std::string listen;
 };

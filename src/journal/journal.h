@@ -63,8 +63,8 @@ struct JournalStat {
 };
 
 /// The durable log of whole transactions in commit order, on local disk (docs/journal-format.md). Owned by the
-/// pipeline, which also holds the lock that keeps other processes out. The functions of TransactionLog and
-/// raise_epoch() belong to the source thread; everything else may be called from any thread.
+/// pipeline, which also holds the lock that keeps other processes out. The functions of TransactionLog belong to the
+/// source thread; everything else may be called from any thread.
 class Journal : public TransactionLog {
  public:
   /// Opens or makes the journal: cuts a torn tail, removes what a crash left over. Throws CorruptionError, naming
@@ -82,10 +82,6 @@ class Journal : public TransactionLog {
   /// The oldest place a reader can begin at.
   virtual Cursor start() const = 0;
   virtual JournalStat stat() const = 0;
-
-  /// The source's history forked or a gap was accepted: from now on units belong to the next epoch and may end at
-  /// LSNs above `from`. Durable when it returns.
-  virtual Position raise_epoch(Lsn from) = 0;
 };
 
 }  // namespace tailrace::journal

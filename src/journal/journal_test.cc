@@ -323,13 +323,36 @@ TEST_F(JournalTest, NumbersChangesUpwardsThroughRestartsAndEpochs) {
   transaction(60, {"z"});
   log().sync();
   auto reader = log().reader({});
-  const auto batch = reader->next({}, {}, std::chrono::milliseconds(0));
-  ASSERT_EQ(batch->transactions.size(), 3U);
-  EXPECT_EQ(batch->transactions[0].seq, Seq(100));
-  EXPECT_EQ(batch->transactions[1].seq, Seq(600));
-  EXPECT_EQ(batch->transactions[2].seq, Seq(601));
-  EXPECT_EQ(batch->transactions[2].epoch, 2U);
-  EXPECT_EQ(batch->end.seq, Seq(601));
+  const auto before = reader->next({}, {}, std::chrono::milliseconds(0));
+  ASSERT_EQ(before->transactions.size(), 2U);
+  EXPECT_EQ(before->transactions[0].seq, Seq(100));
+  EXPECT_EQ(before->transactions[1].seq, Seq(600));
+  EXPECT_TRUE(reader->next({}, {}, std::chrono::milliseconds(0))->empty());
+  const auto behind = reader->next({}, {}, std::chrono::milliseconds(0));
+  ASSERT_EQ(behind->transactions.size(), 1U);
+  EXPECT_EQ(behind->transactions[0].seq, Seq(601));
+  EXPECT_EQ(behind->transactions[0].epoch, 2U);
+  EXPECT_EQ(behind->end.seq, Seq(601));
+}
+
+TEST_F(JournalTest, AnEpochBeginsWithABatchOfItsOwn) {
+  transaction(100, {"a"});
+  log().progress(Lsn(150));
+  log().raise_epoch(Lsn(300));
+  transaction(400, {"b"});
+  log().sync();
+  for (int round = 0; round < 2; ++round) {
+    const auto reader = log().reader({});
+    std::vector<Position> ends;
+    std::vector<std::size_t> changes;
+    while (const auto batch = reader->next({}, {}, std::chrono::milliseconds(0))) {
+      ends.push_back(batch->end.position);
+      changes.push_back(batch->changes.size());
+    }
+    EXPECT_THAT(ends, ElementsAre(Position{1, Lsn(150), 0}, Position{2, Lsn(300), 0}, Position{2, Lsn(400), 1}));
+    EXPECT_THAT(changes, ElementsAre(1U, 0U, 1U));
+    restart();
+  }
 }
 
 TEST_F(JournalTest, PutsAnEpochBehindAllOfTheOneBefore) {
@@ -343,12 +366,13 @@ TEST_F(JournalTest, PutsAnEpochBehindAllOfTheOneBefore) {
   std::vector<Cursor> places;
   while (const auto batch = reader->next({.max_changes = 1}, {}, std::chrono::milliseconds(0)))
     places.push_back(batch->end);
-  ASSERT_EQ(places.size(), 4U);
+  ASSERT_EQ(places.size(), 5U);
   EXPECT_LT(places[1].position, places[2].position);
-  EXPECT_EQ(log().end(), places[3].position);
+  EXPECT_EQ(log().end(), places[4].position);
   for (int round = 0; round < 2; ++round) {
     EXPECT_THAT(read(*log().reader(places[1])), ElementsAre("60:c", "70:d"));
-    EXPECT_THAT(read(*log().reader(places[2])), ElementsAre("70:d"));
+    EXPECT_THAT(read(*log().reader(places[2])), ElementsAre("60:c", "70:d"));
+    EXPECT_THAT(read(*log().reader(places[3])), ElementsAre("70:d"));
     restart();
   }
 }

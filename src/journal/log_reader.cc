@@ -141,7 +141,10 @@ ChangeBatchPtr LogReader::next(const BatchLimits& limits, std::stop_token stop, 
     for (;;) {
       if (giant_) return giant_part(limits);
       if (held_) {
-        if (!give_held(batch, limits) || full(batch, limits)) return batch.finish();
+        // All of a batch is of one epoch, and an epoch's beginning stands alone.
+        const bool epoch = held_->frame.type == FrameType::kEpoch;
+        if (epoch && batch.moved()) return batch.finish();
+        if (!give_held(batch, limits) || epoch || full(batch, limits)) return batch.finish();
         continue;
       }
       Frame frame;

@@ -66,9 +66,13 @@ class Batch {
     batch_->end.position.epoch = 1;
   }
 
+  Batch& in_epoch(std::uint32_t epoch) {
+    batch_->end.position.epoch = epoch;
+    return *this;
+  }
   Batch& begin(bool first_part = true, bool last_part = true) {
     Transaction transaction;
-    transaction.epoch = 1;
+    transaction.epoch = batch_->end.position.epoch;
     if (first_part) {
       clock_.lsn += 100;
       clock_.seq = std::max(clock_.seq + 1, clock_.lsn);

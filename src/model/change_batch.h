@@ -85,9 +85,10 @@ struct Cursor {
   bool operator==(const Cursor&) const = default;
 };
 
-/// An immutable run of changes in Position order: whole transactions, or one marked part of a giant.
-/// Built once by the log's reader, shared by pointer across threads, never changed afterwards. It keeps alive the
-/// buffers and relations its changes point into.
+/// An immutable run of changes in Position order: whole transactions, or one marked part of a giant. All of it is of
+/// one epoch, and an epoch begins with a batch of its own, in which there is nothing: what was committed between the
+/// end of the batch before and its own end is missing. Built once by the log's reader, shared by pointer across
+/// threads, never changed afterwards. It keeps alive the buffers and relations its changes point into.
 class ChangeBatch {
  public:
   std::vector<Transaction> transactions;

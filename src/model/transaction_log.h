@@ -84,6 +84,9 @@ class TransactionLog {
   virtual Position describe(Lsn end, const std::vector<RelationPtr>& relations) = 0;
   /// The source has nothing for us below `end`, though no transaction ended there.
   virtual void progress(Lsn end) = 0;
+  /// What was committed behind the last unit and ended at or below `from` will never come, and that is accepted: from
+  /// here on units belong to the next epoch and end above `from`. What was begun is void. Durable on return.
+  virtual Position raise_epoch(Lsn from) = 0;
 
   /// Whether something appended waits to be made durable, and how many bytes.
   virtual std::uint64_t unsynced_bytes() const = 0;

@@ -104,7 +104,7 @@ TableReport Verifier::compare(const sources::TableToCompare& table) {
     }
     if (options_.repair && !report.differences.empty()) repair(table, report);
   } catch (const RetryError& error) {
-    if (error.code() != "TR121") throw;
+    if (error.code() != "TR121" && error.code() != "TR705") throw;
     report.state = State::kUndecided;
     report.reason = error.what();
   }
@@ -243,6 +243,8 @@ void Verifier::judge_lot(const sources::TableToCompare& table, const std::vector
 }
 
 void Verifier::fold(Expectation& expectation, const Cursor& from, const Position& until) {
+  if (from.position.epoch != until.epoch)
+    throw RetryError("TR705", "changes that came since it was read are missing from the log", "compare again");
   const auto reader = follower_.log_from(from);
   while (const ChangeBatchPtr batch = reader->next({}, stop_, milliseconds(0))) {
     expectation.apply(*batch, until);

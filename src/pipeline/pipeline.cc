@@ -59,6 +59,7 @@ Pipeline::Pipeline(PipelineSpec spec, const RunOptions& options)
     prepared_ = true;
   }
   source_ = spec_.source.make(*catalog_, *journal_);
+  if (options_.accept_gap) source_->accept_gap();
   if (!prepared_) check_targets();
 
   RunnerSettings runner = options_.runner;

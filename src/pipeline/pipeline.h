@@ -27,6 +27,8 @@ namespace tailrace::pipeline {
 struct RunOptions {
   /// End once everything committed at the start is durable in every sink (in the log, where there is no sink).
   bool until_caught_up = false;
+  /// See sources::Source::accept_gap.
+  bool accept_gap = false;
   /// How long draining may take after a stop request.
   std::chrono::milliseconds drain_limit{20'000};
   RunnerSettings runner;

@@ -64,7 +64,9 @@ bool SinkRunner::recopying() const {
     const auto before = own_copies_.find(table);
     return before == own_copies_.end() || before->second.times < kOftenFrom;
   };
-  return !recopy_problem_ && (recopy_from_ || !copy_requests_.empty() || std::ranges::any_of(uncopied_, first_times));
+  if (recopy_from_ || (!recopy_problem_ && !copy_requests_.empty())) return true;
+  // One that cannot be copied does not stand in the way of the others.
+  return recopy_failures_ < kToldFrom && std::ranges::any_of(uncopied_, first_times);
 }
 
 std::optional<CopyRequest> SinkRunner::next_recopy() {
@@ -79,6 +81,40 @@ std::optional<CopyRequest> SinkRunner::next_recopy() {
   const auto found = std::ranges::find_if(uncopied_, due);
   if (found == uncopied_.end()) return std::nullopt;
   return CopyRequest{*found};
+}
+
+void SinkRunner::cross_gap(const ChangeBatch& batch, std::stop_token stop) {
+  // The new reader gives this batch again.
+  if (released_) {
+    open(std::move(stop));
+    return;
+  }
+  // The target is to have all of the epoch that ends here.
+  if (pending_) apply(*pending_);
+  if (unflushed_) flush();
+  // What was read of the source before lacks what is missing here, or may.
+  key_reader_.drop();
+  completion_.reset();
+  if (recopy_.request()) {
+    drop_recopy();
+    sink_->side_copy()->drop();
+  }
+  sink_->begin_epoch(batch.end);
+  unflushed_ = true;
+  TAILRACE_CRASH_POINT("epoch_begun");
+  {
+    const std::lock_guard lock(mutex_);
+    own_copies_.clear();
+    recopy_problem_.reset();
+    next_recopy_ = {};
+  }
+  const Lsn before = reached().commit_end;
+  flush();
+  log::warn("sink.gap", "{}: what was committed from {} to {} is missing; the tables are copied again", setup_.name,
+            before.str(), batch.end.position.commit_end.str());
+  TAILRACE_CRASH_POINT("epoch_flushed");
+  if (sink_->side_copy() == nullptr)
+    throw RetryError("TR805", "all tables are copied anew, since changes of them are missing", "none needed");
 }
 
 void SinkRunner::note_own_copy(const sources::TableName& table, SteadyClock::duration took) {
@@ -210,10 +246,10 @@ void SinkRunner::merge_recopy(sinks::SideCopy& side, std::stop_token stop) {
   forget_request(request);
   drop_recopy();
   recopy_pause_ = settings_.first_completion;
-  recopy_failures_ = 0;
   unmaintained_ = true;
   {
     const std::lock_guard lock(mutex_);
+    recopy_failures_ = 0;
     recopy_problem_.reset();
     note_own_copy(request.table, SteadyClock::now() - recopy_began_);
     look_at_sink();

@@ -222,7 +222,8 @@ std::optional<Cursor> SinkRunner::copy_tables(const sinks::SinkState& state, std
   // began, and is in it.
   Cursor start = state.resume.value_or(journal_.start());
   if (!state.resume && start.position.commit_end < host_.log_begins()) {
-    start.position = {epoch, host_.log_begins(), 0};
+    // A later epoch may have begun meanwhile, and the log is followed from its beginning.
+    start.position.commit_end = host_.log_begins();
   }
   sink_->finish_copies(start);
   TAILRACE_CRASH_POINT("copies_finished");
@@ -281,6 +282,7 @@ void SinkRunner::stream(std::stop_token stop) {
 
 void SinkRunner::take(const ChangeBatchPtr& batch, std::stop_token stop) {
   const auto now = SteadyClock::now();
+  if (batch->end.position.epoch > reached().epoch) return cross_gap(*batch, std::move(stop));
   if (batch->empty()) {
     pending_ = batch;
     publish_reached(batch->end);

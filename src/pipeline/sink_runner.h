@@ -166,6 +166,8 @@ class SinkRunner {
   void stream(std::stop_token stop);
   void take(const ChangeBatchPtr& batch, std::stop_token stop);
   void apply(const ChangeBatch& batch);
+  /// The batch begins an epoch of the log: what was committed before it is missing.
+  void cross_gap(const ChangeBatch& batch, std::stop_token stop);
   void flush();
   /// Whether enough was gathered to be flushed, or somebody waits for it.
   bool flush_due() const;
@@ -243,7 +245,6 @@ class SinkRunner {
   Recopy recopy_;
   sources::CopyProgress* recopy_progress_ = nullptr;
   std::chrono::milliseconds recopy_pause_;
-  int recopy_failures_ = 0;
   SteadyClock::time_point recopy_began_;
   SteadyClock::time_point next_completion_;
   std::chrono::milliseconds completion_pause_;
@@ -290,6 +291,8 @@ class SinkRunner {
   };
   std::map<sources::TableName, OwnCopies> own_copies_;
   SteadyClock::time_point next_recopy_;
+  /// Since a table was copied.
+  int recopy_failures_ = 0;
   /// The log is kept from here on for the copy under way.
   std::optional<Position> recopy_from_;
   std::optional<sinks::SinkProblem> recopy_problem_;

@@ -204,6 +204,11 @@ class MemorySink final : public sinks::Sink {
     }
     end_ = batch.end;
   }
+  void begin_epoch(const Cursor& at) override {
+    const std::lock_guard lock(target_.mutex);
+    step("begin_epoch");
+    end_ = at;
+  }
   Cursor flush() override {
     const std::lock_guard lock(target_.mutex);
     step("flush");
@@ -287,6 +292,7 @@ class MemorySource final : public sources::Source {
     log_.progress(Lsn(1000));
     log_.sync();
   }
+  void accept_gap() override {}
   void stream(std::stop_token stop) override {
     while (!stop.stop_requested()) {
       server_.stream_fate();

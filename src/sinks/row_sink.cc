@@ -204,6 +204,23 @@ void RowSink::refuse_unkept_letters() {
   if (!letters_.empty()) throw DefectError("a cursor is written before the letters below it are kept");
 }
 
+void RowSink::begin_epoch(const Cursor& at) {
+  const std::string missing = fmt::format("what was committed from {} to {} is missing",
+                                          pending_.position.commit_end.str(), at.position.commit_end.str());
+  if (traits_.style == RowStyle::kEvents)
+    throw RefusedError("TR808", fmt::format("{}, and {} tells of every change", missing, spec_.display),
+                       "give the sink a place of its own, where it begins with a copy; what is in this one ends here");
+  if (!unit_.empty()) throw DefectError("an epoch begins before the one before is written");
+  for (auto& [oid, table] : tables_) {
+    if (table.standing != RowStanding::kCopied) continue;
+    table.standing = RowStanding::kLost;
+    table.reason = missing;
+    note_table(table);
+  }
+  pending_ = at;
+  unflushed_ = true;
+}
+
 void RowSink::write_out() {
   if (unit_.empty() || inside_) return;
   refuse_unkept_letters();

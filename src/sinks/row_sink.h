@@ -44,6 +44,7 @@ class RowSink : public Sink {
   void finish_copy(const CopiedTable& copied) override;
   void finish_copies(const Cursor& start) override;
   void apply(const ChangeBatch& batch) override;
+  void begin_epoch(const Cursor& at) override;
   void write_out() override;
   Cursor flush() override;
   std::optional<IncompleteRows> incomplete() override;

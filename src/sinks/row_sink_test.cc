@@ -309,6 +309,17 @@ TEST_F(RowSinkTest, ANewTableIsCopiedBeforeAnythingElseGoesOn) {
   EXPECT_THAT(rows_.tables["late"], IsEmpty()) << "the copy contains it";
 }
 
+TEST_F(RowSinkTest, BehindAGapEveryTableIsCopiedAnewBeforeAnythingElseGoesOn) {
+  start(items(), {{"1", "a", "b"}});
+  sink_->begin_epoch({{2, Lsn(2000), 0}, Seq(1001), Batch::at(1000)});
+  EXPECT_EQ(sink_->flush().position, (Position{2, Lsn(2000), 0}));
+  open();
+  EXPECT_FALSE(state_.cursor);
+  ASSERT_TRUE(state_.resume);
+  EXPECT_EQ(state_.resume->position, (Position{2, Lsn(2000), 0}));
+  EXPECT_THAT(state_.copied, IsEmpty());
+}
+
 TEST_F(RowSinkTest, AnAddedColumnAltersTheTargetBehindTheRowsBeforeIt) {
   auto narrow = std::make_shared<Relation>(*items());
   narrow->attributes = 3;
@@ -410,6 +421,21 @@ TEST_F(RowSinkTest, EventsComeEachInItsPlace) {
   EXPECT_THAT(rows_.events, ElementsAre("copied 0 - 1|a|x", "insert 1100 - 2|a|x", "update 1101 - 2|b|?",
                                         "delete 1102 1|∅|∅ -", "truncate 1200 - -"));
   expect_counts(4, 4, 0, 0, 0);
+}
+
+TEST_F(RowSinkTest, EventsBehindAGapAreRefusedAndNothingIsWritten) {
+  rows_.traits.style = RowStyle::kEvents;
+  start();
+  rows_.steps.clear();
+  try {
+    sink_->begin_epoch({{2, Lsn(2000), 0}, Seq(1001), Batch::at(1000)});
+    ADD_FAILURE() << "it goes on";
+  } catch (const RefusedError& error) {
+    EXPECT_EQ(error.code(), "TR808");
+  }
+  EXPECT_THAT(rows_.steps, IsEmpty());
+  open();
+  EXPECT_EQ(state_.cursor->position, (Position{1, Lsn(1000), 0}));
 }
 
 }  // namespace

@@ -193,6 +193,12 @@ class Sink {
   /// Applies a batch, or a marked part of a giant transaction; not yet durable. Changes of transactions that a table's
   /// copy already holds (CopiedTable::fence) are skipped here.
   virtual void apply(const ChangeBatch& batch) = 0;
+  /// What was committed behind the last batch, up to `at` in a later epoch, is missing from the log, so no table is
+  /// exact from here on until it has been copied: it takes no changes until then, and problems() and
+  /// SideCopy::wanted() name it, or, where tables cannot be copied beside the stream, the next open() asks for its copy
+  /// (SinkState::resume). REQUIRES: no transaction is half applied. Durable with the next flush(). Throws RefusedError
+  /// where what the target keeps cannot be made right by a copy.
+  virtual void begin_epoch(const Cursor& at) = 0;
   /// Writes what was applied and waits for it. Rows that only the target itself could refuse are dead letters
   /// afterwards, which the runner stores before it calls flush(); without any, the cursor may be durable already.
   virtual void write_out() {}

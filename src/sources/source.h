@@ -151,6 +151,9 @@ class Source {
   /// never made. Waits (for the server, for running transactions) until stopped. Throws RefusedError or BadConfigError
   /// with the remedy; RetryError when the source cannot be reached for now.
   virtual void prepare(std::stop_token stop) = 0;
+  /// Before prepare(): changes may be missing that the source will never give, if only the log and all targets are told
+  /// of it: their place in the log is the beginning of an epoch. Without this prepare() refuses to go on.
+  virtual void accept_gap() = 0;
   /// Streams until stopped, reconnecting with back-off; returns after a last acknowledgement of what is durable.
   /// Throws RefusedError for what stays refused, CorruptionError from the log.
   virtual void stream(std::stop_token stop) = 0;

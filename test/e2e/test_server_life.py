@@ -25,14 +25,14 @@ def shop(own_cluster: Cluster, tailrace: Tailrace) -> Shop:
     return made
 
 
-def follow(shop: Shop) -> None:
-    answer = once(shop)
+def follow(shop: Shop, *options: str) -> None:
+    answer = once(shop, *options)
     assert answer.code == Exit.DONE, str(answer)
 
 
-def once(shop: Shop) -> Answer:
+def once(shop: Shop, *options: str) -> Answer:
     return shop.tailrace.command("mirror", shop.cluster.url(shop.database), shop.target, "--state", shop.tailrace.state,
-                                 "--name", "shop", "--until-caught-up", timeout_s=60)
+                                 "--name", "shop", "--until-caught-up", *options, timeout_s=60)
 
 
 def assert_stays_as_it_is(shop: Shop, *words: str) -> None:
@@ -51,7 +51,7 @@ def insert(shop: Shop, count: int = 10) -> None:
 def test_a_slot_that_is_gone_is_named(shop: Shop):
     insert(shop)
     shop.cluster.query("SELECT pg_drop_replication_slot('tailrace_shop')")
-    assert_stays_as_it_is(shop, "TR115", "tailrace_shop", "copy")
+    assert_stays_as_it_is(shop, "TR115", "tailrace_shop", "--accept-gap")
 
 
 @pytest.mark.server
@@ -74,6 +74,11 @@ def test_a_slot_that_was_made_anew_is_told_from_ours(shop: Shop):
     with shop.cluster.connect(shop.database) as connection:
         connection.execute("SELECT pg_create_logical_replication_slot('tailrace_shop', 'pgoutput')")
     assert_stays_as_it_is(shop, "TR118", "tailrace_shop")
+    # It may be read by somebody else, so it is not ours to take or to drop.
+    assert_refused(once(shop, "--accept-gap"), Exit.UNREACHABLE, "TR118", "drop the slot")
+    shop.cluster.query("SELECT pg_drop_replication_slot('tailrace_shop')")
+    follow(shop, "--accept-gap")
+    shop.assert_equal()
 
 
 @pytest.mark.server
@@ -87,7 +92,13 @@ def test_a_slot_that_the_server_gave_up_for_its_size_is_named(shop: Shop):
         for _ in range(8):
             shop.cluster.query("SELECT pg_logical_emit_message(false, 'filler', repeat('x', 500000)), pg_switch_wal()")
         shop.cluster.execute("CHECKPOINT")
-    assert_stays_as_it_is(shop, "TR114", "tailrace_shop", "copy")
+    shop.change()
+    assert_stays_as_it_is(shop, "TR114", "tailrace_shop", "--accept-gap")
+    shop.cluster.execute("ALTER SYSTEM RESET max_slot_wal_keep_size", "SELECT pg_reload_conf()")
+    follow(shop, "--accept-gap")
+    shop.change()
+    follow(shop)
+    shop.assert_equal()
 
 
 def test_another_server_or_database_under_the_address_is_told(shop: Shop, cluster: Cluster, database: str):

@@ -51,6 +51,9 @@ void DuckdbSink::finish_copies(const Cursor& start) { state_->finish_copies(star
 void DuckdbSink::apply(const ChangeBatch& batch) {
   state_->watch([&] { state_->apply(batch); });
 }
+void DuckdbSink::begin_epoch(const Cursor& at) {
+  state_->watch([&] { state_->begin_epoch(at); });
+}
 Cursor DuckdbSink::flush() {
   return state_->watch([&] { return state_->flush(); });
 }
@@ -221,7 +224,8 @@ void DuckdbSink::State::hold_by_standing(Table& table, const Relation& relation,
 
 Table& DuckdbSink::State::hold_uncopied(const Relation& relation, const Position& at) {
   auto table = std::make_unique<Table>(shape_of(std::make_shared<Relation>(relation)));
-  table->hold = std::make_unique<Hold>(Hold{"TR614", "the table appeared after the copy and was never copied", at});
+  table->hold =
+      std::make_unique<Hold>(Hold{kNeverCopied, "the table appeared after the copy and was never copied", at});
   tables_on_disk_->write_table(*table);
   tables_on_disk_->write_hold(*table, PgTime::now());
   return adopt(std::move(table));

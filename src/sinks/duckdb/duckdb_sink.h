@@ -23,6 +23,7 @@ class DuckdbSink : public sinks::Sink {
   void finish_copy(const CopiedTable& copied) override;
   void finish_copies(const Cursor& start) override;
   void apply(const ChangeBatch& batch) override;
+  void begin_epoch(const Cursor& at) override;
   Cursor flush() override;
   std::optional<sinks::IncompleteRows> incomplete() override;
   std::uint64_t incomplete_rows() const override;

@@ -247,16 +247,21 @@ void DuckdbSink::State::Side::write_merge() {
   const auto copied = columns_of(hidden_->stored_as->first, hidden_->stored_as->second);
   const auto mirrored = columns_of(relation->schema, relation->name);
   const auto kept = columns_of(relation->schema, history_table);
+  const auto old = state_.tables_.find({relation->schema, relation->name});
+  const Hold* hold = old == state_.tables_.end() ? nullptr : old->second->hold.get();
+  const bool behind_gap = hold != nullptr && hold->code == kBehindGap;
   const bool mirror_fits = has_all(mirrored, copied);
-  const bool history_fits = has_all(kept, copied);
+  // Nobody is to read across a gap without knowing.
+  const bool history_fits = has_all(kept, copied) && !behind_gap;
   table->mirror_in_order = !mirror_fits || mirrored == copied;
   table->history_in_order = !history_fits || (kept.size() == copied.size() + kHistoryColumnNames.size() &&
                                               std::equal(copied.begin(), copied.end(), kept.begin()));
   const Cursor& cursor = *state_.durable_;
+  const Lsn until = behind_gap ? hold->at.commit_end : cursor.position.commit_end;
   Difference difference;
   // What is shown of the table, its history included, begins here, unless it goes on.
   table->fence.end = cursor.position.commit_end;
-  if (const auto old = state_.tables_.find({relation->schema, relation->name}); old != state_.tables_.end()) {
+  if (old != state_.tables_.end()) {
     old->second->close_appenders();
     if (mirror_fits && (history_fits || !table->shape.history) && old->second->state == TableState::kCopied) {
       table->fence = old->second->fence;
@@ -269,7 +274,7 @@ void DuckdbSink::State::Side::write_merge() {
     // DuckDB wants what alters tables before what deletes rows.
     if (table->shape.history && !kept.empty() && !history_fits)
       sql.run(fmt::format("ALTER TABLE {} RENAME TO {}", table->history_name(),
-                          identifier(fmt::format("{}_until_{}", history_table, cursor.position.commit_end.value()))));
+                          identifier(fmt::format("{}_until_{}", history_table, until.value()))));
     if (table->shape.history && history_fits) make_as_of(sql, *table);
     if (mirror_fits) {
       difference = merge_mirror(*table);

@@ -62,11 +62,42 @@ class SideCopyTest : public ::testing::Test {
     return target.query("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 'copy_of_%'");
   }
 
+  std::vector<std::string> codes() {
+    std::vector<std::string> codes;
+    for (const sinks::SinkProblem& problem : target.sink().problems()) codes.push_back(problem.code);
+    return codes;
+  }
+
   Target target{with_history()};
   RelationPtr t = items();
   Clock clock;
   sinks::SideCopy* side = nullptr;
 };
+
+TEST_F(SideCopyTest, BehindAGapEveryTableIsHeldUntilItIsCopiedAndItsHistoryIsCutThere) {
+  const RelationPtr other = table("other", {{"id", 20, -1, 1}, {"v"}}, ReplicaIdentity::kDefault, 16999);
+  target.copy({{t, {{"1", "a", "x"}, {"2", "b", "x"}}}, {other, {{"1", "a"}}}});
+  Batch before(clock);
+  target.apply(before.begin().update(t, {"1", "A", "x"}));
+  target.sink().begin_epoch({{2, Lsn(2000), 0}, Seq(clock.lsn + 1), Batch::at(clock.lsn)});
+  EXPECT_EQ(target.sink().flush().position, (Position{2, Lsn(2000), 0}));
+  target.open();
+  EXPECT_THAT(codes(), ElementsAre("TR631", "TR631"));
+  EXPECT_THAT(target.sink().side_copy()->wanted(), SizeIs(2));
+
+  clock.lsn = 2000;
+  Batch behind(clock);
+  target.apply(behind.in_epoch(2).begin().update(t, {"1", "never seen", "x"}));
+  EXPECT_THAT(shown("SELECT id, v FROM public.items"), ElementsAre("1|A", "2|b"));
+  load(t, {{"1", "never seen", "x"}, {"3", "came in the gap", "x"}}, clock.lsn);
+  side->merge();
+  EXPECT_THAT(shown("SELECT id, v FROM public.items"), ElementsAre("1|never seen", "3|came in the gap"));
+  EXPECT_THAT(shown("SELECT id, v, is_current FROM public.items__history_until_1100"),
+              ElementsAre("1|A|true", "1|a|false", "2|b|true"));
+  EXPECT_THAT(shown("SELECT id, v, is_current FROM public.items__history"),
+              ElementsAre("1|never seen|true", "3|came in the gap|true"));
+  EXPECT_THAT(codes(), ElementsAre("TR631"));
+}
 
 TEST_F(SideCopyTest, OnlyWhatDiffersIsWritten) {
   target.copy({{t, {{"1", "a", "x"}, {"2", "b", "x"}, {"3", "c", "x"}, {"4", std::nullopt, "x"}}}});

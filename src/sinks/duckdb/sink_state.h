@@ -43,6 +43,7 @@ class DuckdbSink::State {
   void finish_copy(const CopiedTable& copied);
   void finish_copies(const Cursor& start);
   void apply(const ChangeBatch& batch);
+  void begin_epoch(const Cursor& at);
   Cursor flush();
   std::optional<sinks::IncompleteRows> incomplete();
   std::uint64_t incomplete_rows() const;

@@ -26,6 +26,10 @@ enum class TableState : std::uint8_t { kCopying, kCopied, kLost };
 
 /// The code of a table that the source does not have any more, or does not publish.
 inline constexpr const char* kGone = "TR629";
+/// The code of a table that appeared behind the copy.
+inline constexpr const char* kNeverCopied = "TR614";
+/// The code of a table of which changes are missing from the log.
+inline constexpr const char* kBehindGap = "TR631";
 
 /// Why a table takes no more changes: something that cannot be carried, or a sign that target and source differ.
 struct Hold {
@@ -35,8 +39,10 @@ struct Hold {
   Position at;
 
   /// Nobody has to decide anything, and a new copy shows what nobody here knows: what became of the rows when the table
-  /// changed (TR610), what the target must hold (TR612), or all of it (TR614).
-  bool mended_by_copy() const { return code == "TR610" || code == "TR612" || code == "TR614"; }
+  /// changed (TR610), what the target must hold (TR612), all of it (TR614), or what is missing (TR631).
+  bool mended_by_copy() const {
+    return code == "TR610" || code == "TR612" || code == kNeverCopied || code == kBehindGap;
+  }
 };
 
 /// A row that the target lacks, because a value of it was never sent: what its last change was.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include "base/crash_point.h"
 #include "base/error.h"
@@ -9,9 +10,11 @@
 #include "sources/postgres/adoption.h"
 #include "sources/postgres/catalog.h"
 #include "sources/postgres/fence.h"
+#include "sources/postgres/gap.h"
 #include "sources/postgres/identity_watch.h"
 #include "sources/postgres/preflight_rules.h"
 #include "sources/postgres/publication.h"
+#include "sources/postgres/sessions.h"
 #include "sources/postgres/slot_watch.h"
 #include "sources/postgres/snapshot_copy.h"
 #include "sources/postgres/sql_condition.h"
@@ -37,45 +40,6 @@ constexpr std::chrono::seconds kRememberInterval{10};
 /// The same failure this often at one place of the log is told as a state of its own.
 constexpr int kRecurring = 3;
 
-int protocol_for(int server_version) {
-  if (server_version >= 160000) return 4;
-  if (server_version >= 150000) return 3;
-  return server_version >= 140000 ? 2 : 1;
-}
-
-/// A pair of sessions: one to stream, one to ask.
-struct Sessions {
-  std::unique_ptr<Connection> replication;
-  std::unique_ptr<Connection> sql;
-};
-
-/// Both with one server, also when several are listed.
-Sessions connect(const SourceSpec& spec, const std::stop_token& stop) {
-  auto replication = Connection::open(spec, ConnectionKind::kReplication, stop);
-  auto sql = Connection::open_at(replication->place(), spec, ConnectionKind::kSql, stop);
-  return {std::move(replication), std::move(sql)};
-}
-
-std::string start_command(const Connection& replication, const SourceFacts& facts,
-                          const std::vector<std::string>& publications, bool parallel, Lsn start) {
-  std::string names;
-  for (const std::string& name : publications) names += (names.empty() ? "" : ",") + replication.quoted_name(name);
-  std::string command = "START_REPLICATION SLOT " + replication.quoted_name(facts.slot) + " LOGICAL " + start.str() +
-                        " (proto_version '" + std::to_string(facts.protocol) + "', publication_names " +
-                        replication.quoted_text(names);
-  if (facts.protocol >= 2) command += ", messages 'true'";
-  if (facts.streaming) command += std::string(", streaming '") + (parallel ? "parallel" : "on") + "'";
-  return command + ")";
-}
-
-milliseconds status_interval(Connection& replication) {
-  const Rows rows = replication.query("SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'",
-                                      "reading wal_sender_timeout");
-  const milliseconds timeout(rows.empty() ? 0 : rows.number(0, 0));
-  constexpr milliseconds kLongest{10'000};
-  return timeout.count() == 0 ? kLongest : std::clamp(timeout / 3, milliseconds(50), kLongest);
-}
-
 }  // namespace
 
 class PostgresSource::Impl {
@@ -90,6 +54,7 @@ class PostgresSource::Impl {
   }
 
   void prepare(std::stop_token stop);
+  void accept_gap() { gap_accepted_ = true; }
   void stream(std::stop_token stop);
   /// The fence of the snapshot that the slot exported; nothing when that is gone.
   std::optional<Fence> slot_fence(Connection& holder, const std::string& snapshot);
@@ -106,7 +71,13 @@ class PostgresSource::Impl {
   void prepare_once(const std::optional<SourceFacts>& remembered, const std::stop_token& stop);
   void make_slot(Sessions& sessions, const ServerIdentity& server, const std::optional<SourceFacts>& intended,
                  const std::stop_token& stop);
-  void resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& remembered);
+  void resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& remembered,
+              const std::stop_token& stop);
+  /// Remembers and gives the facts with which the stream goes on, its history proved, or begun anew behind a gap.
+  SourceFacts go_on(Sessions& sessions, const ServerIdentity& server, const SourceFacts& facts, bool gap_accepted,
+                    const std::stop_token& stop);
+  /// Whether streaming goes on, behind the gap, after it ended with this.
+  bool mends(const Error& error);
   void begin_log(const SourceFacts& facts);
   void run_session(const StopSignal& signal, const std::stop_token& stop);
   void watch(Connection& sql, const std::vector<std::string>& publications, bool holds_back);
@@ -128,6 +99,10 @@ class PostgresSource::Impl {
   SourceMemory& memory_;
   TransactionLog& log_;
   StatusBoard board_;
+  /// One that is there when the source is prepared.
+  bool gap_accepted_ = false;
+  /// The server said so of the slot since it was last proved to be there.
+  bool told_lost_ = false;
   TableWatch table_watch_;
   IdentityWatch identity_watch_;
   SteadyClock::time_point last_watch_;
@@ -200,7 +175,7 @@ void PostgresSource::Impl::prepare(std::stop_token stop) {
 }
 
 void PostgresSource::Impl::prepare_once(const std::optional<SourceFacts>& remembered, const std::stop_token& stop) {
-  Sessions sessions = connect(spec_, stop);
+  Sessions sessions = open_sessions(spec_, stop);
   const ServerIdentity server = identify_server(*sessions.replication, *sessions.sql);
   board_.update([&](SourceStatus& status) {
     status.server_version = sessions.sql->server_version();
@@ -208,7 +183,7 @@ void PostgresSource::Impl::prepare_once(const std::optional<SourceFacts>& rememb
     status.system_identifier = server.system_identifier;
     status.server_lsn = server.flushed;
   });
-  if (remembered && remembered->consistent_point.valid()) return resume(sessions, server, *remembered);
+  if (remembered && remembered->consistent_point.valid()) return resume(sessions, server, *remembered, stop);
   make_slot(sessions, server, remembered, stop);
 }
 
@@ -272,12 +247,36 @@ void PostgresSource::Impl::begin_log(const SourceFacts& facts) {
   log_.sync();
 }
 
-void PostgresSource::Impl::resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& remembered) {
+void PostgresSource::Impl::resume(Sessions& sessions, const ServerIdentity& server, const SourceFacts& remembered,
+                                  const std::stop_token& stop) {
   const auto upgraded = follow_upgrade(*sessions.sql, server, spec_, remembered, log_);
-  const SourceFacts& facts = upgraded ? *upgraded : remembered;
-  const auto slot = read_slot(*sessions.sql, facts.slot);
-  set_facts(verify_history(*sessions.replication, server, slot, facts, log_.end()));
-  begin_log(facts);
+  begin_log(go_on(sessions, server, upgraded ? *upgraded : remembered, gap_accepted_, stop));
+  gap_accepted_ = false;
+}
+
+SourceFacts PostgresSource::Impl::go_on(Sessions& sessions, const ServerIdentity& server, const SourceFacts& facts,
+                                        bool gap_accepted, const std::stop_token& stop) {
+  const SourceFacts proved = verify_server(*sessions.replication, server, facts, log_.end());
+  GapBridge gap({*sessions.replication, *sessions.sql, spec_, log_,
+                 [this](const SourceFacts& accepted) { set_facts(accepted); },
+                 [&] { tell_waiting(*sessions.sql, "the new slot"); }});
+  SourceFacts now = gap.bridge(proved, read_slot(*sessions.sql, facts.slot),
+                               gap_accepted || spec_.on_lost_slot == OnLostSlot::kRepair, stop);
+  no_longer_waiting();
+  if (now.consistent_point != facts.consistent_point) {
+    const std::lock_guard lock(mutex_);
+    exporter_.reset();
+  }
+  verify_slot(read_slot(*sessions.sql, now.slot), now, log_.end());
+  set_facts(now);
+  return now;
+}
+
+bool PostgresSource::Impl::mends(const Error& error) {
+  const bool lost = error.code() == "TR114" || error.code() == "TR115";
+  // Told again of a slot that the catalog shows to be well: that is something else.
+  if (!lost || spec_.on_lost_slot != OnLostSlot::kRepair || spec_.adopt_slot) return false;
+  return !std::exchange(told_lost_, true);
 }
 
 void PostgresSource::Impl::stream(std::stop_token stop) {
@@ -298,6 +297,7 @@ void PostgresSource::Impl::stream(std::stop_token stop) {
       times = log_.end().commit_end == before ? times + 1 : 1;
       failed_for_now(error, times);
     } catch (const Error& error) {
+      if (mends(error)) continue;
       board_.update([&](SourceStatus& status) {
         status.state = SourceState::kFailed;
         status.problems = {{error.code(), error.what(), error.remedy()}};
@@ -313,10 +313,9 @@ void PostgresSource::Impl::stream(std::stop_token stop) {
 }
 
 void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop_token& stop) {
-  Sessions sessions = connect(spec_, stop);
+  Sessions sessions = open_sessions(spec_, stop);
   const ServerIdentity server = identify_server(*sessions.replication, *sessions.sql);
-  auto slot = read_slot(*sessions.sql, spec_.slot);
-  SourceFacts now = verify_history(*sessions.replication, server, slot, facts(), log_.end());
+  SourceFacts now = go_on(sessions, server, facts(), false, stop);
   now.protocol = protocol_for(sessions.sql->server_version());
   now.streaming = now.protocol >= 2 && spec_.streaming != StreamingMode::kOff;
   set_facts(now);
@@ -330,7 +329,8 @@ void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop
   options.adopted_until = now.adopted_until;
   Lsn asked = overlap_begin(log_, now.consistent_point);
   // Behind that a transaction may be prepared which we have not got for good.
-  if (slot->two_phase) asked = std::min(asked, slot->confirmed);
+  auto slot = read_slot(*sessions.sql, spec_.slot);
+  if (slot && slot->two_phase) asked = std::min(asked, slot->confirmed);
   const bool parallel = spec_.streaming == StreamingMode::kParallel && now.protocol >= 4;
   options.start_command = start_command(*sessions.replication, now, publications, parallel, asked);
   Catalog catalog(*sessions.sql, now.upgraded_to == 0 ? publications : std::vector<std::string>());
@@ -342,6 +342,7 @@ void PostgresSource::Impl::run_session(const StopSignal& signal, const std::stop
   slot = read_slot(*sessions.sql, spec_.slot);
   verify_slot(slot, now, log_.end());
   log::info("source.streaming", "streaming from slot {} at {}", spec_.slot, log_.end().commit_end.str());
+  told_lost_ = false;
   board_.update([](SourceStatus& status) { status.problems.clear(); });
   last_watch_ = {};
   table_watch_.begin(facts().tables);
@@ -479,6 +480,7 @@ PostgresSource::~PostgresSource() = default;
 void PostgresSource::check_condition(const sources::TableName& table, const std::string& where) {
   impl_->check_condition(table, where);
 }
+void PostgresSource::accept_gap() { impl_->accept_gap(); }
 void PostgresSource::prepare(std::stop_token stop) { impl_->prepare(std::move(stop)); }
 void PostgresSource::stream(std::stop_token stop) { impl_->stream(std::move(stop)); }
 std::unique_ptr<sources::Copy> PostgresSource::begin_copy(std::stop_token stop,

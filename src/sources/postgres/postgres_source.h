@@ -38,6 +38,8 @@ class PostgresSource final : public sources::Source {
   /// foreign slot, a lost slot, a fork or gap of history. RetryError when the server cannot be reached for now.
   void prepare(std::stop_token stop) override;
 
+  void accept_gap() override;
+
   /// Streams until stopped, reconnecting with back-off; returns after a last acknowledgement of what is durable.
   /// Throws RefusedError for what stays refused, CorruptionError from the log.
   void stream(std::stop_token stop) override;

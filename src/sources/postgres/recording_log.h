@@ -29,7 +29,7 @@ class RecordingLog : public TransactionLog {
     bool streamed = false;
   };
 
-  Position end() const override { return {1, end_, 0}; }
+  Position end() const override { return {epoch_, end_, 0}; }
   Lsn durable_end() const override {
     const std::lock_guard lock(mutex_);
     return durable_;
@@ -84,6 +84,14 @@ class RecordingLog : public TransactionLog {
     end_ = end;
     ++unsynced_;
   }
+  Position raise_epoch(Lsn from) override {
+    progress(from);
+    ++epoch_;
+    sync();
+    const std::lock_guard lock(mutex_);
+    before_ = units_.size();
+    return end();
+  }
   std::uint64_t unsynced_bytes() const override { return unsynced_; }
   Lsn sync() override {
     const std::lock_guard lock(mutex_);
@@ -95,16 +103,18 @@ class RecordingLog : public TransactionLog {
   }
   std::optional<LoggedCommit> find_commit(Lsn end) const override {
     const std::lock_guard lock(mutex_);
-    for (const Unit& unit : units_)
+    for (std::size_t n = before_; n < units_.size(); ++n) {
+      const Unit& unit = units_[n];
       if (unit.record.end_lsn == end)
         return LoggedCommit{end, unit.record.xid, unit.record.commit_time, unit.changes.size()};
+    }
     return std::nullopt;
   }
   Lsn nth_last_commit(std::size_t n) const override {
     const std::lock_guard lock(mutex_);
     std::vector<Lsn> ends;
-    for (const Unit& unit : units_)
-      if (unit.record.xid.valid()) ends.push_back(unit.record.end_lsn);
+    for (std::size_t k = before_; k < units_.size(); ++k)
+      if (const Unit& unit = units_[k]; unit.record.xid.valid()) ends.push_back(unit.record.end_lsn);
     if (ends.empty()) return Lsn();
     return n >= ends.size() ? ends.front() : ends[ends.size() - n];
   }
@@ -152,13 +162,16 @@ class RecordingLog : public TransactionLog {
     end_ = unit.record.end_lsn;
     ++unsynced_;
     units_.push_back(std::move(unit));
-    return {1, end_, 0};
+    return end();
   }
 
   mutable std::mutex mutex_;
   std::vector<Unit> units_;
   Unit open_;
   std::map<std::uint32_t, RelationPtr> relations_;
+  std::uint32_t epoch_ = 1;
+  /// Units of earlier epochs.
+  std::size_t before_ = 0;
   Lsn end_;
   Lsn durable_;
   std::uint64_t unsynced_ = 0;

@@ -20,7 +20,7 @@ bool one_of(std::string_view value, std::initializer_list<std::string_view> list
 [[noreturn]] void throw_slot_state(const std::string& what, std::string_view message) {
   if (contains(message, "can no longer get changes") || contains(message, "invalidated") ||
       contains(message, "no longer be accessed"))
-    throw RefusedError("TR114", what, "the slot is lost and with it changes: drop this pipeline and copy again");
+    throw RefusedError("TR114", what, kBehindGap);
   if (contains(message, "recovery"))
     throw RetryError("TR132", what, "none needed if the server is coming up; else connect to the primary");
   if (contains(message, "wal_level"))
@@ -125,10 +125,8 @@ void throw_server_error(const ServerError& error, std::string_view doing) {
   if (state == "3D000") throw RefusedError("TR102", what, "name an existing database in the address");
   if (state == "25006") throw RefusedError("TR106", what, "let the role write, or connect to the primary");
   if (state == "58P01" && contains(error.message, "already been removed"))
-    throw RefusedError("TR114", what, "WAL that was needed is gone: drop this pipeline and copy again");
-  if (state == "42704" && contains(error.message, "replication slot"))
-    throw RefusedError("TR115", what,
-                       "changes since then are gone: start a new pipeline with a copy (drop this one first)");
+    throw RefusedError("TR114", what, kBehindGap);
+  if (state == "42704" && contains(error.message, "replication slot")) throw RefusedError("TR115", what, kBehindGap);
   if (one_of(state, {"42P01", "42703", "42704", "42710", "42601", "0A000", "22023"}))
     throw RefusedError("TR119", what, "put back what the server misses, or start anew with a copy");
   throw ReconnectError("TR128", what + " (" + state + ")", "mend what the server names; the stream goes on by itself");

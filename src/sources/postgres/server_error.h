@@ -16,6 +16,11 @@ struct ServerError {
   std::string shown() const;
 };
 
+/// What helps where changes will never come.
+inline constexpr const char* kBehindGap =
+    "to go on behind what is missing, with the tables copied again: start once with --accept-gap, or set on_lost_slot: "
+    "repair; else drop this pipeline and start a new one with a copy";
+
 /// Parses the body of an ErrorResponse or NoticeResponse ('E', 'N').
 ServerError parse_server_error(std::string_view body);
 

@@ -186,23 +186,23 @@ void drop_unfinished_slot(Connection& sql, const std::string& name) {
 
 void verify_slot(const std::optional<SlotState>& slot, const SourceFacts& facts, const Position& log_end) {
   const std::string name = "replication slot \"" + facts.slot + "\"";
-  if (!slot) throw RefusedError("TR115", name + " does not exist any more: changes since then are gone", kCopyAgain);
+  if (!slot) throw RefusedError("TR115", name + " does not exist any more: changes since then are gone", kBehindGap);
   if (slot->plugin != "pgoutput" || slot->temporary)
     throw RefusedError("TR113", name + " belongs to something else (plugin " + slot->plugin + ")",
                        "give another slot name");
   if (slot->wal_status == "lost" || !slot->invalidated_by.empty())
-    throw RefusedError("TR114", name + " is lost: " + why_lost(slot->invalidated_by), kCopyAgain);
+    throw RefusedError("TR114", name + " is lost: " + why_lost(slot->invalidated_by), kBehindGap);
   const bool nothing_read = !log_end.commit_end.valid() && !facts.acknowledged.valid();
   const Lsn ours = nothing_read ? facts.consistent_point : log_end.commit_end;
   if (slot->confirmed > ours)
     throw RefusedError("TR118",
                        name + " stands at " + slot->confirmed.str() + ", beyond our record " + ours.str() +
-                           ": somebody else read from it, or our log was lost",
-                       kCopyAgain);
+                           ": somebody else read from it or made it anew, or our log was lost",
+                       "if nobody else reads from it: drop the slot, then start once with --accept-gap");
 }
 
-SourceFacts verify_history(Connection& replication, const ServerIdentity& server, const std::optional<SlotState>& slot,
-                           const SourceFacts& facts, const Position& log_end) {
+SourceFacts verify_server(Connection& replication, const ServerIdentity& server, const SourceFacts& facts,
+                          const Position& log_end) {
   if (server.system_identifier != followed_cluster(facts))
     throw RefusedError("TR116", "this is another PostgreSQL cluster than the one that was followed",
                        "point to the right server; after pg_upgrade without the slot start a new pipeline with a copy");
@@ -215,7 +215,6 @@ SourceFacts verify_history(Connection& replication, const ServerIdentity& server
                        "this server's WAL ends at " + server.flushed.str() + ", but it was followed up to " +
                            log_end.commit_end.str() + ": an older copy was restored",
                        kCopyAgain);
-  verify_slot(slot, facts, log_end);
   SourceFacts updated = facts;
   updated.timeline = server.timeline;
   return updated;

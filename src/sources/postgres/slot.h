@@ -60,17 +60,18 @@ std::optional<SlotState> read_slot(Connection& sql, const std::string& name);
 NewSlot create_slot(Connection& replication, const std::string& name, std::stop_token stop,
                     const std::function<void()>& waiting);
 
-/// Removes the slot of a start that was broken off before it was remembered: nothing was read from it. Throws
-/// RetryError (TR112) while it is still being made.
+/// Removes a slot of which nothing was read, or is to be read any more. Throws RetryError (TR112) while it is in use,
+/// as when it is still being made for a start that was broken off.
 void drop_unfinished_slot(Connection& sql, const std::string& name);
 
-/// The part of verify_history() that may change until the slot is ours: to be asked again once it is.
+/// Proves that the slot continues what the log holds up to `log_end`. Its place stands still only once the slot is
+/// ours: then it is to be asked again. Throws RefusedError: a gap (TR115, TR118), a lost slot (TR114), a slot of
+/// another kind (TR113).
 void verify_slot(const std::optional<SlotState>& slot, const SourceFacts& facts, const Position& log_end);
 
-/// Proves that `server` and its slot still continue what the log holds up to `log_end`, and gives the facts with the
-/// timeline brought up to date. Throws RefusedError: another server (TR116), a fork (TR117), a gap (TR115, TR118), a
-/// lost slot (TR114), a slot of another kind (TR113).
-SourceFacts verify_history(Connection& replication, const ServerIdentity& server, const std::optional<SlotState>& slot,
-                           const SourceFacts& facts, const Position& log_end);
+/// Proves that `server` still has what the log holds up to `log_end`, and gives the facts with the timeline brought up
+/// to date. Throws RefusedError: another server (TR116), a fork (TR117).
+SourceFacts verify_server(Connection& replication, const ServerIdentity& server, const SourceFacts& facts,
+                          const Position& log_end);
 
 }  // namespace tailrace::postgres

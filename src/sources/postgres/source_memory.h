@@ -33,6 +33,8 @@ struct SourceFacts {
   std::uint64_t upgraded_to = 0;
   /// What the tables were when the log was last told of them (TableNumbers::str()).
   std::string tables;
+  /// A gap behind the log's end was accepted, and the log's epoch is to rise to this one; 0: none.
+  std::uint32_t next_epoch = 0;
   /// The publications that were made for this pipeline, remembered before they were there: all others are somebody
   /// else's. Nothing where an older version made the slot and did not remember it.
   std::optional<std::vector<Oid>> made_publications;

@@ -7,6 +7,10 @@
 
 namespace tailrace::postgres {
 
+/// What becomes of a pipeline whose slot is gone or was given up by the server: it ends and says so, or it goes on
+/// behind the gap and copies the tables again.
+enum class OnLostSlot : std::uint8_t { kStop, kRepair };
+
 enum class SnapshotMode : std::uint8_t { kInitial, kNever };
 
 /// Whether the server sends transactions while they are in progress (14 and later). kParallel: with more told of an
@@ -25,6 +29,7 @@ struct SourceSpec {
   bool adopt_slot = false;
   /// The server is what pg_upgrade made of the one that was followed, says the user.
   bool accept_upgrade = false;
+  OnLostSlot on_lost_slot = OnLostSlot::kStop;
   /// Tables without a usable replica identity go to a second publication of inserts and truncates, named with the
   /// suffix "_append", so that no UPDATE or DELETE of the application fails.
   std::string publication = "tailrace";
