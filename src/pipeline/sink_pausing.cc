@@ -66,8 +66,7 @@ std::optional<Cursor> SinkRunner::place_of(const Rewinding& to, const std::stop_
   const std::unique_ptr<journal::Reader> reader = journal_.reader(std::nullopt);
   Cursor found = journal_.start();
   // Nothing that the log lacks lies between them.
-  if (found.position.commit_end < host_.log_begins())
-    found.position = {journal_.stat().durable.position.epoch, host_.log_begins(), 0};
+  if (found.position.commit_end < host_.log_begins()) found.position.commit_end = host_.log_begins();
   while (!stop.stop_requested()) {
     const ChangeBatchPtr batch = reader->next(settings_.batch, stop, kNoWait);
     if (!batch) return found;
