@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/frame.h"
+#include "cli/metrics_command.h"
 #include "cli/stop_signals.h"
 
 int main(int argc, char** argv) {
@@ -11,6 +12,7 @@ int main(int argc, char** argv) {
   tailrace::cli::add_run_command(frame);
   tailrace::cli::add_schema_command(frame);
   tailrace::cli::add_status_command(frame);
+  tailrace::cli::add_metrics_command(frame);
   tailrace::cli::add_wait_command(frame);
   tailrace::cli::add_query_command(frame);
   tailrace::cli::add_backup_commands(frame);

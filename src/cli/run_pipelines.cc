@@ -90,6 +90,7 @@ class Running final : public server::Watched {
 
   bool ended() const { return ended_; }
   PipelineStatus status() const override { return pipeline_.status(); }
+  pipeline::PipelineMetrics metrics() const override { return pipeline_.metrics(); }
   const std::string& name() const override { return spec().name; }
   Life life() const override {
     if (ended_) return Life::kEnded;

@@ -1,52 +1,25 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 
 #include "cli/commands.h"
+#include "cli/pipeline_documents.h"
 #include "cli/terminal.h"
-#include "pipeline/catalog.h"
-#include "pipeline/control_client.h"
 #include "pipeline/state_directory.h"
-#include "pipeline/status.h"
 
 namespace tailrace::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using pipeline::Catalog;
 
-/// What is known without a running process: the last status it left, with what the catalog says since.
-Json stopped_status(const pipeline::StatePaths& paths) {
-  Catalog catalog(paths.catalog(), Catalog::Access::kRead);
-  Json status = Json::parse(catalog.text("status"), nullptr, false);
-  if (!status.is_object()) {
-    pipeline::PipelineStatus unknown;
-    unknown.name = catalog.text("name");
-    status = pipeline::to_json(unknown);
-  }
-  status["state"] = "stopped";
-  Json sinks = Json::array();
-  for (const pipeline::SinkRecord& record : catalog.sinks()) {
-    if (!record.attached) continue;
-    pipeline::PipelineStatus one;
-    one.sinks.push_back({.name = record.name, .kind = record.kind, .display = record.display, .state = "stopped"});
-    one.sinks.back().counters = record.counters;
-    one.sinks.back().dead_letters = record.dead_letters;
-    if (record.cursor) one.sinks.back().durable_lsn = record.cursor->position.commit_end;
-    sinks.push_back(pipeline::to_json(one)["sinks"][0]);
-  }
-  status["sinks"] = std::move(sinks);
-  return status;
-}
-
-Json look(const pipeline::StatePaths& paths) {
-  if (auto client = pipeline::ControlClient::connect(paths)) {
-    return Json::parse(client->ask({{"do", "status"}}).at("status").dump());
-  }
-  return stopped_status(paths);
-}
+constexpr std::chrono::milliseconds kTerminalPause{500};
+constexpr std::chrono::milliseconds kPlainPause{10'000};
 
 std::string text_or_dash(const Json& value) { return value.is_string() ? value.get<std::string>() : "-"; }
 
@@ -93,21 +66,49 @@ void print(const Json& status) {
   }
 }
 
+struct StatusArguments {
+  std::string name;
+  bool one_line = false;
+  bool watch = false;
+};
+
+/// One line, again and again in its place on a terminal, until the pipeline is stopped.
+void watch_line(const pipeline::StatePaths& paths) {
+  const bool terminal = is_terminal(STDOUT_FILENO);
+  while (true) {
+    const Json metrics = metrics_document(paths);
+    fmt::print("{}{}{}", terminal ? "\r\033[K" : "", stats_line(metrics), terminal ? "" : "\n");
+    std::fflush(stdout);
+    if (metrics["state"] == "stopped") break;
+    std::this_thread::sleep_for(terminal ? kTerminalPause : kPlainPause);
+  }
+  if (terminal) fmt::print("\n");
+}
+
+ExitCode show(const StatusArguments& arguments, const GlobalOptions& globals) {
+  const pipeline::StatePaths paths = pipeline::find_state(globals.state, arguments.name);
+  if (arguments.watch) {
+    watch_line(paths);
+  } else if (arguments.one_line) {
+    fmt::print("{}\n", stats_line(metrics_document(paths)));
+  } else if (globals.json) {
+    fmt::print("{}\n", status_document(paths).dump());
+  } else {
+    print(status_document(paths));
+  }
+  return ExitCode::kDone;
+}
+
 }  // namespace
 
 void add_status_command(Frame& frame) {
-  auto name = std::make_shared<std::string>();
+  auto arguments = std::make_shared<StatusArguments>();
   CLI::App* command = frame.command("status", "One look at a pipeline, running or not", "tailrace status shop --json",
-                                    [name](const GlobalOptions& globals) {
-                                      const Json status = look(pipeline::find_state(globals.state, *name));
-                                      if (globals.json) {
-                                        fmt::print("{}\n", status.dump());
-                                      } else {
-                                        print(status);
-                                      }
-                                      return ExitCode::kDone;
-                                    });
-  command->add_option("name", *name, "Pipeline (default: the only one here)")->type_name("NAME");
+                                    [arguments](const GlobalOptions& globals) { return show(*arguments, globals); });
+  command->add_option("name", arguments->name, "Pipeline (default: the only one here)")->type_name("NAME");
+  CLI::Option* one_line =
+      command->add_flag("--one-line", arguments->one_line, "How many changes came, and what of them, in one line");
+  command->add_flag("--watch", arguments->watch, "Again and again, until the pipeline is stopped")->needs(one_line);
 }
 
 }  // namespace tailrace::cli

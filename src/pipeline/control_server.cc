@@ -141,6 +141,8 @@ void ControlServer::answer(Client& client, const Json& request, std::stop_token 
   const std::string what = text_of(request, "do");
   if (what == "status") {
     channel.write(done_line({{"status", to_json(pipeline_.status())}}));
+  } else if (what == "metrics") {
+    channel.write(done_line({{"metrics", to_json(pipeline_.metrics())}}));
   } else if (what == "wait") {
     const std::string text = text_of(request, "lsn");
     const std::optional<Lsn> lsn = Lsn::parse(text);

@@ -292,8 +292,13 @@ void Pipeline::remember_status() {
   if (now - last_remembered_ < kRememberEvery) return;
   last_remembered_ = now;
   const Position durable = journal_->stat().durable.position;
+  const PipelineMetrics now_known = metrics();
+  const auto text = [](const nlohmann::ordered_json& document) {
+    return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
   if (durable.commit_end.valid()) catalog_->set_text(kLogDurable, durable.str());
-  catalog_->set_text("status", to_json(status()).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  catalog_->set_text("status", text(to_json(now_known.status)));
+  catalog_->set_text("metrics", text(to_json(now_known)));
 }
 
 bool Pipeline::caught_up() {
@@ -456,6 +461,12 @@ PipelineStatus Pipeline::status() const {
   const double age = static_cast<double>(PgTime::now().micros() - status.source.last_commit_time.micros()) / 1e6;
   status.source_lag_seconds = status.source.lag_bytes == 0 ? 0 : std::clamp(age, 0.0, behind.count());
   return status;
+}
+
+PipelineMetrics Pipeline::metrics() const {
+  PipelineMetrics metrics{.status = status(), .since = started_, .taken_at = PgTime::now(), .sinks = {}};
+  for (const auto& runner : runners_) metrics.sinks.push_back(runner->counts());
+  return metrics;
 }
 
 std::string Pipeline::overall_state(const PipelineStatus& status) const {

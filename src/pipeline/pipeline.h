@@ -16,6 +16,7 @@
 
 #include "journal/journal.h"
 #include "pipeline/catalog.h"
+#include "pipeline/metrics.h"
 #include "pipeline/sink_runner.h"
 #include "pipeline/spec.h"
 #include "pipeline/state_directory.h"
@@ -52,6 +53,7 @@ class Pipeline final : private RunnerHost {
   /// Whether the source was ever prepared, and so slot and publication are made.
   bool prepared() const;
   PipelineStatus status() const;
+  PipelineMetrics metrics() const;
   const PipelineSpec& spec() const { return spec_; }
   const StatePaths& paths() const { return directory_.paths(); }
 
@@ -115,6 +117,7 @@ class Pipeline final : private RunnerHost {
   std::string overall_state(const PipelineStatus& status) const;
 
   // Constant after construction.
+  const PgTime started_ = PgTime::now();
   const PipelineSpec spec_;
   const RunOptions options_;
   const MemorySplit memory_;

@@ -142,6 +142,7 @@ bool SinkRunner::open(std::stop_token stop) {
   key_reader_.drop();
   completion_.reset();
   drop_recopy();
+  meter_.rolled_back();
   unflushed_ = false;
   gathering_.reset();
   if (!host_.wait_prepared(stop)) return false;
@@ -304,7 +305,9 @@ void SinkRunner::take(const ChangeBatchPtr& batch, std::stop_token stop) {
 
 void SinkRunner::apply(const ChangeBatch& batch) {
   schema_history_.see(batch);
+  const auto begun = SteadyClock::now();
   sink_->apply(batch);
+  meter_.applied(batch, SteadyClock::now() - begun);
   unflushed_ = true;
   TAILRACE_CRASH_POINT("batch_applied");
   store_letters();
@@ -335,9 +338,11 @@ void SinkRunner::store_letters() {
 }
 
 void SinkRunner::flush() {
+  const auto begun = SteadyClock::now();
   sink_->write_out();
   store_letters();
   const Cursor cursor = sink_->flush();
+  meter_.flushed(SteadyClock::now() - begun, cursor.commit_time);
   seen_ = cursor.position;
   TAILRACE_CRASH_POINT("batch_flushed");
   unflushed_ = false;

@@ -23,6 +23,7 @@
 #include "pipeline/key_reader.h"
 #include "pipeline/recopy.h"
 #include "pipeline/schema_history.h"
+#include "pipeline/sink_meter.h"
 #include "pipeline/spec.h"
 #include "pipeline/status.h"
 
@@ -112,6 +113,7 @@ class SinkRunner {
   void join();
 
   SinkStatus status() const;
+  SinkCounts counts() const { return meter_.look(); }
   CopyBoard& copies() { return copies_; }
   std::vector<sinks::SinkProblem> problems() const;
   const SinkSetup& setup() const { return setup_; }
@@ -258,8 +260,9 @@ class SinkRunner {
   std::uint64_t gathered_rows_ = 0;
   std::uint64_t gathered_bytes_ = 0;
 
-  // Synchronises itself.
+  // Synchronise themselves.
   CopyBoard copies_;
+  SinkMeter meter_;
 
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;

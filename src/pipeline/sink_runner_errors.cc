@@ -25,6 +25,7 @@ void SinkRunner::refuse_old_target(const Cursor& cursor) {
 bool SinkRunner::set_target_aside(const sinks::DamagedTarget& damage, std::stop_token stop) {
   // A disk that damages one file after the other is not mended by writing more of them.
   constexpr int kMost = 3;
+  meter_.failed(damage.code());
   try {
     if (set_aside_ == kMost)
       throw CorruptionError(
@@ -61,6 +62,7 @@ bool SinkRunner::back_off(const Error& error, std::stop_token stop) {
           error.remedy()});
     return false;
   }
+  meter_.failed(error.code());
   {
     std::unique_lock lock(mutex_);
     state_ = State::kRetrying;
@@ -78,6 +80,7 @@ bool SinkRunner::back_off(const Error& error, std::stop_token stop) {
 
 void SinkRunner::fail(const std::exception_ptr& failure, const sinks::SinkProblem& problem) {
   const std::string text = problem.code + " " + problem.what;
+  meter_.failed(problem.code);
   // Whoever runs the pipeline shows the failure itself.
   log::info("sink.failed", "{}: {}", setup_.name, text);
   const std::lock_guard lock(mutex_);

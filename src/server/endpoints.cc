@@ -82,23 +82,37 @@ Answer health(const WatchedPipelines& pipelines) {
 }
 
 Answer metrics(const WatchedPipelines& pipelines) {
-  std::vector<pipeline::PipelineStatus> statuses;
-  pipelines.for_each("", [&statuses](const Watched& one) { statuses.push_back(one.status()); });
+  std::vector<pipeline::PipelineMetrics> all;
+  pipelines.for_each("", [&all](const Watched& one) { all.push_back(one.metrics()); });
   return {.type = kPrometheusType,
-          .body = prometheus_text(statuses, {.reloads = pipelines.reloads(), .refused = pipelines.refused_reloads()})};
+          .body = prometheus_text(all, {.reloads = pipelines.reloads(), .refused = pipelines.refused_reloads()})};
 }
 
-Answer status(const WatchedPipelines& pipelines, const std::string& name) {
+namespace {
+
+/// What `look` says of the pipeline that is meant.
+Answer document_of(const WatchedPipelines& pipelines, const std::string& name,
+                   const std::function<Json(const Watched&)>& look) {
   std::vector<std::string> names;
-  std::optional<pipeline::PipelineStatus> found;
+  std::optional<Json> found;
   pipelines.for_each(name, [&](const Watched& one) {
-    if (names.empty()) found = one.status();
+    if (names.empty()) found = look(one);
     names.push_back(one.name());
   });
   if (names.size() > 1) return refusal(400, fmt::format("which one? ?pipeline= is one of {}", fmt::join(names, ", ")));
   if (!found)
     return refusal(name.empty() ? 503 : 404, name.empty() ? "no pipeline runs yet" : "no pipeline of that name runs");
-  return {.body = dumped(pipeline::to_json(*found))};
+  return {.body = dumped(*found)};
+}
+
+}  // namespace
+
+Answer status(const WatchedPipelines& pipelines, const std::string& name) {
+  return document_of(pipelines, name, [](const Watched& one) { return pipeline::to_json(one.status()); });
+}
+
+Answer counters(const WatchedPipelines& pipelines, const std::string& name) {
+  return document_of(pipelines, name, [](const Watched& one) { return pipeline::to_json(one.metrics()); });
 }
 
 }  // namespace tailrace::server

@@ -26,5 +26,7 @@ Answer health(const WatchedPipelines& pipelines);
 Answer metrics(const WatchedPipelines& pipelines);
 /// /api/v1/status?pipeline=NAME: the document of `status --json`. The name may be left out where there is one pipeline.
 Answer status(const WatchedPipelines& pipelines, const std::string& name);
+/// /api/v1/metrics?pipeline=NAME: in the same way, the document of `metrics --json`.
+Answer counters(const WatchedPipelines& pipelines, const std::string& name);
 
 }  // namespace tailrace::server

@@ -84,6 +84,11 @@ TEST_F(EndpointsTest, MetricsTellEachSinkOfEachPipeline) {
       {.name = "warehouse \"a\\b\"\n", .kind = "duckdb", .display = "x", .state = "retrying"});
   shop_.status_.sinks.back().counters = {.received = 7, .applied = 4, .filtered = 1, .dead_lettered = 2};
   shop_.status_.problems.push_back({"TR615", "2 rows are dead letters", ""});
+  pipeline::SinkCounts counts;
+  counts.errors["target"] = 3;
+  counts.tables["public.t"].updates = 9;
+  for (const double lag : {0.05, 0.02, 700.0}) counts.lag.observe(lag);
+  shop_.counts_.push_back(counts);
   pipelines_.count_reload(false);
   const Answer answer = metrics(pipelines_);
   EXPECT_EQ(answer.type, "text/plain; version=0.0.4; charset=utf-8");
@@ -94,6 +99,13 @@ TEST_F(EndpointsTest, MetricsTellEachSinkOfEachPipeline) {
            "2\n",
            "sink=\"warehouse \\\"a\\\\b\\\"\\n\",state=\"retrying\"} 1\n",
            "sink=\"warehouse \\\"a\\\\b\\\"\\n\",state=\"streaming\"} 0\n",
+           "category=\"target\"} 3\n",
+           "table=\"public.t\",op=\"update\"} 9\n",
+           ",le=\"0.01\"} 0\ntailrace_lag_seconds_bucket",
+           ",le=\"0.025\"} 1\ntailrace_lag_seconds_bucket",
+           ",le=\"0.05\"} 2\ntailrace_lag_seconds_bucket",
+           ",le=\"600\"} 2\ntailrace_lag_seconds_bucket",
+           ",le=\"+Inf\"} 3\ntailrace_lag_seconds_sum",
            "\ntailrace_problems{pipeline=\"shop\",code=\"TR615\"} 1\n",
            "\ntailrace_config_reloads_total{outcome=\"refused\"} 1\n",
            "\ntailrace_config_reloads_total{outcome=\"taken\"} 0\n",

@@ -159,6 +159,9 @@ class HttpServer::Routes final : private httplib::Server {
     Get("/api/v1/status", [&pipelines](const httplib::Request& request, httplib::Response& response) {
       give(status(pipelines, request.get_param_value("pipeline")), response);
     });
+    Get("/api/v1/metrics", [&pipelines](const httplib::Request& request, httplib::Response& response) {
+      give(counters(pipelines, request.get_param_value("pipeline")), response);
+    });
     set_error_handler([](const httplib::Request&, httplib::Response& response) {
       if (response.body.empty()) give(refusal(response.status, "there is nothing of that kind"), response);
     });

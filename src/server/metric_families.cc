@@ -28,22 +28,46 @@ std::string value_text(double value) {
   return fmt::format("{}", value);
 }
 
+std::string sample(std::string_view name, const Labels& labels, double value) {
+  std::string text(name);
+  for (const auto& [label, of] : labels) {
+    text += &label == &labels.front().first ? '{' : ',';
+    text += fmt::format("{}=\"{}\"", label, escaped(of));
+  }
+  return text + fmt::format("{} {}\n", labels.empty() ? "" : "}", value_text(value));
+}
+
 }  // namespace
 
-void MetricFamilies::add(std::string_view type, std::string_view name, std::string_view help, const Labels& labels,
-                         double value) {
+std::string& MetricFamilies::samples_of(std::string_view type, std::string_view name, std::string_view help) {
   auto place = places_.find(name);
   if (place == places_.end()) {
     place = places_.emplace(name, families_.size()).first;
     families_.push_back({fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type), {}});
   }
-  std::string& samples = families_[place->second].samples;
-  samples += name;
-  for (const auto& [label, text] : labels) {
-    samples += &label == &labels.front().first ? '{' : ',';
-    samples += fmt::format("{}=\"{}\"", label, escaped(text));
-  }
-  samples += fmt::format("{} {}\n", labels.empty() ? "" : "}", value_text(value));
+  return families_[place->second].samples;
+}
+
+void MetricFamilies::add(std::string_view type, std::string_view name, std::string_view help, const Labels& labels,
+                         double value) {
+  samples_of(type, name, help) += sample(name, labels, value);
+}
+
+void MetricFamilies::histogram(std::string_view name, std::string_view help, const Labels& labels,
+                               std::span<const double> bounds, std::span<const std::uint64_t> counts,
+                               std::uint64_t total, double sum) {
+  std::string& samples = samples_of("histogram", name, help);
+  const std::string bucket = std::string(name) + "_bucket";
+  const auto add_bucket = [&](const std::string& bound, std::uint64_t observations) {
+    Labels with_bound = labels;
+    with_bound.emplace_back("le", bound);
+    samples += sample(bucket, with_bound, static_cast<double>(observations));
+  };
+  std::uint64_t below = 0;
+  for (std::size_t i = 0; i < bounds.size(); ++i) add_bucket(value_text(bounds[i]), below += counts[i]);
+  add_bucket("+Inf", total);
+  samples += sample(std::string(name) + "_sum", labels, sum);
+  samples += sample(std::string(name) + "_count", labels, static_cast<double>(total));
 }
 
 void MetricFamilies::state(std::string_view name, std::string_view help, const Labels& labels,

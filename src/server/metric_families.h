@@ -1,7 +1,9 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +25,9 @@ class MetricFamilies {
   void counter(std::string_view name, std::string_view help, const Labels& labels, double value) {
     add("counter", name, help, labels, value);
   }
+  /// A histogram: observations up to each bound (not cumulated), all of them, and their sum.
+  void histogram(std::string_view name, std::string_view help, const Labels& labels, std::span<const double> bounds,
+                 std::span<const std::uint64_t> counts, std::uint64_t total, double sum);
   /// One sample for each of `states`: 1 for the one that holds, 0 for the others.
   void state(std::string_view name, std::string_view help, const Labels& labels,
              const std::vector<std::string_view>& states, std::string_view holds);
@@ -36,6 +41,7 @@ class MetricFamilies {
   };
 
   void add(std::string_view type, std::string_view name, std::string_view help, const Labels& labels, double value);
+  std::string& samples_of(std::string_view type, std::string_view name, std::string_view help);
 
   std::vector<Family> families_;
   std::map<std::string, std::size_t, std::less<>> places_;

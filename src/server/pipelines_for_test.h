@@ -20,10 +20,13 @@ class StatedPipeline final : public Watched {
   Life life() const override { return life_; }
   std::chrono::milliseconds silence() const override { return silence_; }
   pipeline::PipelineStatus status() const override { return status_; }
+  pipeline::PipelineMetrics metrics() const override { return {.status = status_, .sinks = counts_}; }
 
   Life life_ = Life::kRuns;
   std::chrono::milliseconds silence_{100};
   pipeline::PipelineStatus status_;
+  /// One for each of its sinks.
+  std::vector<pipeline::SinkCounts> counts_;
 
  private:
   const std::string name_;

@@ -93,7 +93,6 @@ void write_sink(MetricFamilies& out, const std::string& pipeline, const SinkStat
   }
   out.counter("tailrace_changes_received_total", "Changes a sink received since its target was made.", one,
               number(sink.counters.received));
-  out.counter("tailrace_batches_total", "Batches made durable since the start.", one, number(sink.batches));
   out.gauge("tailrace_dead_letters", "Dead letters that are kept.", one, number(sink.dead_letters));
   out.gauge("tailrace_incomplete_rows", "Rows that lack a value which was never sent.", one, number(sink.incomplete));
   out.gauge("tailrace_sink_lag_seconds", "Age of what the log has and the target has not.", one, sink.lag_seconds);
@@ -102,7 +101,38 @@ void write_sink(MetricFamilies& out, const std::string& pipeline, const SinkStat
             number(sink.durable_lsn.value()));
 }
 
-void write_pipeline(MetricFamilies& out, const PipelineStatus& status) {
+void write_operations(MetricFamilies& out, const Labels& sink, const std::string& table,
+                      const pipeline::OperationCounts& operations) {
+  const std::pair<const char*, std::uint64_t> kinds[] = {{"insert", operations.inserts},
+                                                         {"update", operations.updates},
+                                                         {"delete", operations.deletes},
+                                                         {"truncate", operations.truncates}};
+  for (const auto& [kind, changes] : kinds) {
+    Labels labels = sink;
+    labels.emplace_back("table", table);
+    labels.emplace_back("op", kind);
+    out.counter("tailrace_operations_total", "Changes of a table that a sink has made durable, or decided on.", labels,
+                number(changes));
+  }
+}
+
+void write_counts(MetricFamilies& out, const Labels& sink, const pipeline::SinkCounts& counts) {
+  out.counter("tailrace_batches_total", "Batches with changes made durable.", sink, number(counts.batches));
+  out.counter("tailrace_batch_changes_total", "Changes in these batches.", sink, number(counts.changes));
+  out.counter("tailrace_batch_seconds_total", "Time that applying and flushing them took.", sink,
+              std::chrono::duration<double>(counts.busy).count());
+  out.histogram("tailrace_lag_seconds", "From the commit at the source until it is durable and visible, per batch.",
+                sink, pipeline::LagHistogram::kBounds, counts.lag.counts, counts.lag.total, counts.lag.seconds);
+  for (const auto& [category, errors] : counts.errors) {
+    Labels labels = sink;
+    labels.emplace_back("category", category);
+    out.counter("tailrace_errors_total", "Attempts that failed, by where the error arose.", labels, number(errors));
+  }
+  for (const auto& [table, operations] : counts.tables) write_operations(out, sink, table, operations);
+}
+
+void write_pipeline(MetricFamilies& out, const pipeline::PipelineMetrics& metrics) {
+  const PipelineStatus& status = metrics.status;
   const Labels one = {{"pipeline", status.name}};
   out.state("tailrace_pipeline_state", "1 for what the pipeline does now.", one, kPipelineStates, status.state);
   write_source(out, status);
@@ -110,7 +140,10 @@ void write_pipeline(MetricFamilies& out, const PipelineStatus& status) {
   out.gauge("tailrace_journal_durable_lsn", "What is durable in the log, as a number.", one,
             number(status.log_durable.value()));
   write_copies(out, status);
-  for (const SinkStatus& sink : status.sinks) write_sink(out, status.name, sink);
+  for (std::size_t i = 0; i < status.sinks.size(); ++i) {
+    write_sink(out, status.name, status.sinks[i]);
+    write_counts(out, {{"pipeline", status.name}, {"sink", status.sinks[i].name}}, metrics.sinks[i]);
+  }
   std::map<std::string, std::uint64_t> problems;
   for (const pipeline::Problem& problem : status.problems) ++problems[problem.code];
   for (const auto& [code, count] : problems) {
@@ -122,10 +155,10 @@ void write_pipeline(MetricFamilies& out, const PipelineStatus& status) {
 
 }  // namespace
 
-std::string prometheus_text(const std::vector<PipelineStatus>& pipelines, const ReloadCounts& reloads) {
+std::string prometheus_text(const std::vector<pipeline::PipelineMetrics>& pipelines, const ReloadCounts& reloads) {
   MetricFamilies out;
   write_process(out, reloads);
-  for (const PipelineStatus& status : pipelines) write_pipeline(out, status);
+  for (const pipeline::PipelineMetrics& metrics : pipelines) write_pipeline(out, metrics);
   return out.text();
 }
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/status.h"
+#include "pipeline/metrics.h"
 
 namespace tailrace::server {
 
@@ -16,6 +16,6 @@ struct ReloadCounts {
 
 /// The process and its pipelines in Prometheus' text form (exposition format 0.0.4). The names are listed in
 /// docs/watching.md.
-std::string prometheus_text(const std::vector<pipeline::PipelineStatus>& pipelines, const ReloadCounts& reloads);
+std::string prometheus_text(const std::vector<pipeline::PipelineMetrics>& pipelines, const ReloadCounts& reloads);
 
 }  // namespace tailrace::server

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/status.h"
+#include "pipeline/metrics.h"
 
 namespace tailrace::server {
 
@@ -24,6 +24,7 @@ class Watched {
   /// How long ago the loop that looks after the pipeline last came round.
   virtual std::chrono::milliseconds silence() const = 0;
   virtual pipeline::PipelineStatus status() const = 0;
+  virtual pipeline::PipelineMetrics metrics() const = 0;
 };
 
 /// The pipelines of this process and what it does as a whole. Owned by whoever runs them; outlives who looks. Any
