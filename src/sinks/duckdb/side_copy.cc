@@ -235,6 +235,16 @@ void DuckdbSink::State::Side::write_state(const Table& table) {
   state.write_hold(table, PgTime::now());
 }
 
+DuckdbSink::State::Side::Difference DuckdbSink::State::Side::replace_mirror(const Table& table) {
+  Connection& sql = *state_.connection_;
+  sql.run("CREATE SCHEMA IF NOT EXISTS " + identifier(table.shape.relation->schema));
+  sql.run("DROP TABLE IF EXISTS " + table.mirror_name());
+  sql.run(fmt::format("CREATE TABLE {}({})", table.mirror_name(), column_list(table.shape)));
+  Difference difference;
+  difference.fresh = sql.run(fmt::format("INSERT INTO {} FROM {}", table.mirror_name(), hidden_->mirror_name()));
+  return difference;
+}
+
 void DuckdbSink::State::Side::write_merge() {
   const RelationPtr relation = hidden_->shape.relation;
   const std::string history_table = relation->name + "__history";
@@ -276,14 +286,7 @@ void DuckdbSink::State::Side::write_merge() {
       sql.run(fmt::format("ALTER TABLE {} RENAME TO {}", table->history_name(),
                           identifier(fmt::format("{}_until_{}", history_table, until.value()))));
     if (table->shape.history && history_fits) make_as_of(sql, *table);
-    if (mirror_fits) {
-      difference = merge_mirror(*table);
-    } else {
-      sql.run("CREATE SCHEMA IF NOT EXISTS " + identifier(relation->schema));
-      sql.run("DROP TABLE IF EXISTS " + table->mirror_name());
-      sql.run(fmt::format("CREATE TABLE {}({})", table->mirror_name(), column_list(table->shape)));
-      difference.fresh = sql.run(fmt::format("INSERT INTO {} FROM {}", table->mirror_name(), hidden_->mirror_name()));
-    }
+    difference = mirror_fits ? merge_mirror(*table) : replace_mirror(*table);
     TAILRACE_CRASH_POINT("duckdb.side_mirror_merged");
     if (table->shape.history) {
       if (history_fits)

@@ -63,6 +63,8 @@ class DuckdbSink::State::Side final : public sinks::SideCopy {
   std::string of_part() const;
   std::string missed_name() const;
   Difference merge_mirror(const Table& table);
+  /// The table is what the copy is, with its columns.
+  Difference replace_mirror(const Table& table);
   void merge_history(const Table& table);
   void write_state(const Table& table);
 
