@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "sinks/duckdb/value_text.h"
+#include "formats/value_text.h"
 
-namespace tailrace::duckdb {
+namespace tailrace::formats {
 namespace {
 
 /// Every reader of PostgreSQL's text forms, on the same text.
@@ -51,13 +51,13 @@ void read_array(ByteView text) {
 }
 
 }  // namespace
-}  // namespace tailrace::duckdb
+}  // namespace tailrace::formats
 
 /// A value's text is read or refused, whatever it is.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   // On the heap and exactly as long, so that a step past the end is seen.
   const std::vector<char> text(data, data + size);
-  tailrace::duckdb::read_scalars({text.data(), text.size()});
-  tailrace::duckdb::read_array({text.data(), text.size()});
+  tailrace::formats::read_scalars({text.data(), text.size()});
+  tailrace::formats::read_array({text.data(), text.size()});
   return 0;
 }
