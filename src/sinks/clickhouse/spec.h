@@ -1,29 +1,16 @@
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <string>
 #include <string_view>
 
 #include "formats/row_template.h"
+#include "net/server_address.h"
 #include "sinks/row_target.h"
 
 namespace tailrace::clickhouse {
 
-/// Where a server is and how it is talked to. Holds secrets.
-struct Address {
-  std::string host;
-  std::uint16_t port = 8123;
-  std::string user;
-  std::string password;
+struct Address : net::ServerAddress {
   std::string database;
-  bool tls = false;
-  /// Files in PEM form; empty: the system's authorities, no client certificate.
-  std::string ca_file;
-  std::string certificate_file;
-  std::string key_file;
-  /// For connecting, and for an answer.
-  std::chrono::milliseconds timeout{60'000};
 
   /// "clickhouse://host:8123/db", without secrets.
   std::string display() const;

@@ -1,6 +1,5 @@
 #include "sinks/redis/connection.h"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 #include <hiredis/read.h>
 #include <poll.h>
@@ -8,19 +7,15 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <new>
 #include <utility>
 
-#include "base/time.h"
+#include "net/curl_handle.h"
 
 namespace tailrace::redis {
 namespace {
 
 constexpr std::size_t kReadSize = 64U << 10;
-
-/// libcurl wants to be told once per process, before other threads use it; static objects are made by one thread.
-struct CurlLibrary {
-  CurlLibrary() { curl_global_init(CURL_GLOBAL_DEFAULT); }
-};
 
 // hiredis' reader builds answers through these.
 void* made(const redisReadTask* task, Reply reply) {
@@ -60,53 +55,37 @@ std::string first_word(const std::string& text) { return text.substr(0, text.fin
 }  // namespace
 
 struct Connection::Transport {
-  CURL* curl = nullptr;
-  curl_socket_t socket = CURL_SOCKET_BAD;
-  redisReplyObjectFunctions functions = reply_functions();
-  redisReader* reader = nullptr;
-  std::chrono::milliseconds timeout{0};
-
-  ~Transport() {
-    if (reader != nullptr) redisReaderFree(reader);
-    if (curl != nullptr) curl_easy_cleanup(curl);
-  }
+  explicit Transport(const Address& address) : curl(address), timeout(address.timeout) {}
+  ~Transport() { redisReaderFree(reader); }
+  Transport(const Transport&) = delete;
+  Transport& operator=(const Transport&) = delete;
   /// False when nothing comes in time.
   bool wait(short events) const {
     pollfd poll_on{socket, events, 0};
     return ::poll(&poll_on, 1, static_cast<int>(timeout.count())) > 0;
   }
+
+  net::CurlHandle curl;
+  curl_socket_t socket = CURL_SOCKET_BAD;
+  redisReplyObjectFunctions functions = reply_functions();
+  redisReader* reader = redisReaderCreateWithFunctions(&functions);
+  std::chrono::milliseconds timeout;
 };
 
 Connection::Connection(const Address& address)
-    : display_(address.display()), transport_(std::make_unique<Transport>()) {
-  static const CurlLibrary library;
+    : display_(address.display()), transport_(std::make_unique<Transport>(address)) {
   Transport& t = *transport_;
-  t.timeout = address.timeout;
-  t.curl = curl_easy_init();
-  t.reader = redisReaderCreateWithFunctions(&t.functions);
-  if (t.curl == nullptr || t.reader == nullptr) throw std::bad_alloc();
-  const std::string host = address.host.find(':') == std::string::npos ? address.host : "[" + address.host + "]";
+  if (t.reader == nullptr) throw std::bad_alloc();
   // Only the connection is libcurl's; no request of its protocol is made.
-  const std::string url = fmt::format("{}://{}:{}", address.tls ? "https" : "http", host, address.port);
-  curl_easy_setopt(t.curl, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(t.curl, CURLOPT_CONNECT_ONLY, 1L);
-  curl_easy_setopt(t.curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(t.curl, CURLOPT_PROXY, "");
-  curl_easy_setopt(t.curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(address.timeout.count()));
-  curl_easy_setopt(t.curl, CURLOPT_TCP_KEEPALIVE, 1L);
-  curl_easy_setopt(t.curl, CURLOPT_SSL_ENABLE_ALPN, 0L);
-  if (!address.ca_file.empty()) curl_easy_setopt(t.curl, CURLOPT_CAINFO, address.ca_file.c_str());
-  if (!address.certificate_file.empty()) curl_easy_setopt(t.curl, CURLOPT_SSLCERT, address.certificate_file.c_str());
-  if (!address.key_file.empty()) curl_easy_setopt(t.curl, CURLOPT_SSLKEY, address.key_file.c_str());
-  std::array<char, CURL_ERROR_SIZE> why{};
-  curl_easy_setopt(t.curl, CURLOPT_ERRORBUFFER, why.data());
-  const CURLcode code = curl_easy_perform(t.curl);
-  curl_easy_setopt(t.curl, CURLOPT_ERRORBUFFER, nullptr);
+  const std::string url = fmt::format("{}://{}", address.tls ? "https" : "http", address.authority());
+  t.curl.set(CURLOPT_URL, url.c_str());
+  t.curl.set(CURLOPT_CONNECT_ONLY, 1L);
+  t.curl.set(CURLOPT_SSL_ENABLE_ALPN, 0L);
+  const CURLcode code = t.curl.perform();
   if (code != CURLE_OK)
-    throw RetryError("TR810",
-                     fmt::format("cannot reach {}: {}", display_, why[0] != 0 ? why.data() : curl_easy_strerror(code)),
+    throw RetryError("TR810", fmt::format("cannot reach {}: {}", display_, t.curl.failure(code)),
                      "is the server running, and is the address right?");
-  if (curl_easy_getinfo(t.curl, CURLINFO_ACTIVESOCKET, &t.socket) != CURLE_OK || t.socket == CURL_SOCKET_BAD)
+  if (curl_easy_getinfo(t.curl.get(), CURLINFO_ACTIVESOCKET, &t.socket) != CURLE_OK || t.socket == CURL_SOCKET_BAD)
     lost("its socket is gone");
   log_in(address);
 }
@@ -140,7 +119,7 @@ void Connection::send() {
   std::size_t sent = 0;
   while (sent < out_.size()) {
     std::size_t wrote = 0;
-    const CURLcode code = curl_easy_send(transport_->curl, out_.data() + sent, out_.size() - sent, &wrote);
+    const CURLcode code = curl_easy_send(transport_->curl.get(), out_.data() + sent, out_.size() - sent, &wrote);
     sent += wrote;
     if (code == CURLE_AGAIN) {
       if (!transport_->wait(POLLOUT)) lost("it takes nothing any more");
@@ -162,7 +141,7 @@ Reply Connection::read() {
       return std::move(*reply);
     }
     std::size_t size = 0;
-    const CURLcode code = curl_easy_recv(transport_->curl, buffer.data(), buffer.size(), &size);
+    const CURLcode code = curl_easy_recv(transport_->curl.get(), buffer.data(), buffer.size(), &size);
     if (code == CURLE_AGAIN) {
       if (!transport_->wait(POLLIN)) lost("it does not answer");
     } else if (code != CURLE_OK) {

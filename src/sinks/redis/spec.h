@@ -1,11 +1,11 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include "formats/row_template.h"
+#include "net/server_address.h"
 
 namespace tailrace::redis {
 
@@ -24,19 +24,8 @@ enum class Form : std::uint8_t {
 };
 const char* name_of(Form form);
 
-/// Where a server is and how it is talked to. Holds secrets.
-struct Address {
-  std::string host;
-  std::uint16_t port = 6379;
-  std::string user;
-  std::string password;
+struct Address : net::ServerAddress {
   std::uint32_t database = 0;
-  bool tls = false;
-  /// Files in PEM form; empty: the system's authorities, no client certificate.
-  std::string ca_file;
-  std::string certificate_file;
-  std::string key_file;
-  std::chrono::milliseconds timeout{10'000};
 
   /// "redis://host:6379/0", without secrets.
   std::string display() const;

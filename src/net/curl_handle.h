@@ -1,0 +1,35 @@
+#pragma once
+
+#include <curl/curl.h>
+
+#include <array>
+#include <string>
+
+#include "net/server_address.h"
+
+namespace tailrace::net {
+
+/// A libcurl handle with what all our connections have in common: no proxy, no signals, time-outs for connecting,
+/// keepalives, the files of TLS. Owned by a connection, used by its thread.
+class CurlHandle {
+ public:
+  explicit CurlHandle(const ServerAddress& address);
+  ~CurlHandle();
+  CurlHandle(const CurlHandle&) = delete;
+  CurlHandle& operator=(const CurlHandle&) = delete;
+
+  CURL* get() const { return curl_; }
+  template <typename Value>
+  void set(CURLoption option, Value value) {
+    curl_easy_setopt(curl_, option, value);
+  }
+  CURLcode perform();
+  /// Why the last perform() failed, for people.
+  std::string failure(CURLcode code) const;
+
+ private:
+  CURL* curl_;
+  std::array<char, CURL_ERROR_SIZE> why_{};
+};
+
+}  // namespace tailrace::net
