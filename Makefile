@@ -4,13 +4,14 @@ JOBS ?= $(shell nproc)
 SEEDS ?= 20
 FROM ?=
 ROUNDS ?= 1000
+MINUTES ?= 60
 FUZZ_SECONDS ?= 30
 DEMO_SECONDS ?=
 T ?=
 export JOBS FUZZ_SECONDS ROUNDS
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build demo test test-fast e2e versions bench fuzz lint format coverage nemesis giants mutants soak clean
+.PHONY: help bootstrap build demo test test-fast e2e versions bench fuzz lint format coverage nemesis endurance giants mutants soak clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +51,9 @@ coverage: ## Line coverage of src/ by unit and end-to-end tests, at least 85 %
 
 nemesis: ## The oracle test with SEEDS=n new seeds, or those from FROM=m on
 	@SEEDS=$(SEEDS) FROM=$(FROM) tools/test bootstrap build nemesis
+
+endurance: ## An hour (MINUTES=60) of steady load: memory, descriptors and disk may not grow
+	@MINUTES=$(MINUTES) tools/test bootstrap build endurance
 
 giants: ## Very many tables in a transaction, very large values, very many savepoints
 	@tools/test bootstrap build giants

@@ -47,7 +47,7 @@ std::string yaml_quoted(const std::string& text) {
   return out + "\"";
 }
 
-std::string environment_name(std::string name) {
+std::string url_variable(std::string name) {
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   return name + "_URL";
 }
@@ -114,13 +114,13 @@ ExitCode init(const InitOptions& options, const GlobalOptions& globals) {
   }
   const std::string name = pipeline_name(report.database);
   const bool by_reference = holds_password(options.source);
-  const std::string url = by_reference ? "${" + environment_name(name) + "}" : yaml_quoted(options.source);
+  const std::string url = by_reference ? "${" + url_variable(name) + "}" : yaml_quoted(options.source);
   write_new_file(options.output, pipeline_text(name, url, report), options.force);
   if (globals.quiet) return ExitCode::kDone;
   std::cout << fmt::format("{} {}: {} tables, sink {}.duckdb{}. Nothing was created.\n",
                            painted("✓", Colour::kGreen, 1), options.output, report.tables.size(), name,
                            by_reference ? ", password by reference" : "");
-  if (by_reference) std::cout << fmt::format("  before: export {}='{}'\n", environment_name(name), "postgresql://…");
+  if (by_reference) std::cout << fmt::format("  before: export {}='{}'\n", url_variable(name), "postgresql://…");
   std::cout << fmt::format("  next: tailrace run {}\n", options.output);
   return ExitCode::kDone;
 }

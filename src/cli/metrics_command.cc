@@ -43,7 +43,7 @@ void print_counters(const Json& counters) {
   fmt::print("  operations{}\n  errors{}\n", operations, errors.empty() ? "  none" : errors);
 }
 
-void print(const Json& metrics) {
+void print_metrics(const Json& metrics) {
   fmt::print("{}  {}  counted since {}\n", painted(metrics["name"].get<std::string>(), Colour::kBold, 1),
              metrics["state"].get<std::string>(), metrics["since"].get<std::string>());
   for (const Json& sink : metrics["sinks"]) {
@@ -68,7 +68,7 @@ void add_metrics_command(Frame& frame) {
                                       if (globals.json) {
                                         fmt::print("{}\n", metrics.dump());
                                       } else {
-                                        print(metrics);
+                                        print_metrics(metrics);
                                       }
                                       return ExitCode::kDone;
                                     });

@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 using pipeline::Catalog;
 using pipeline::SchemaVersion;
 
-struct Request {
+struct HistoryRequest {
   std::string name;
   std::string table;
 };
@@ -43,7 +43,7 @@ Json to_json(const SchemaVersion& version) {
           {"columns", std::move(columns)}};
 }
 
-ExitCode show_history(const Request& request, const GlobalOptions& globals) {
+ExitCode show_history(const HistoryRequest& request, const GlobalOptions& globals) {
   Catalog catalog(pipeline::find_state(globals.state, request.name).catalog(), Catalog::Access::kRead);
   std::vector<SchemaVersion> versions = catalog.schema_versions();
   const std::vector<SchemaVersion> all = versions;
@@ -67,7 +67,7 @@ ExitCode show_history(const Request& request, const GlobalOptions& globals) {
 }  // namespace
 
 void add_schema_command(Frame& frame) {
-  auto request = std::make_shared<Request>();
+  auto request = std::make_shared<HistoryRequest>();
   CLI::App* group = frame.group("schema", "The versions of the followed tables");
   CLI::App* command =
       frame.command_below(group, "history", "List the versions of tables, by their places in the log",

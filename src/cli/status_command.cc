@@ -41,7 +41,7 @@ void print_copies(const Json& snapshot, bool first) {
   }
 }
 
-void print(const Json& status) {
+void print_status(const Json& status) {
   const Json& source = status["source"];
   fmt::print("{}  {}\n", painted(status["name"].get<std::string>(), Colour::kBold, 1),
              status["state"].get<std::string>());
@@ -94,7 +94,7 @@ ExitCode show(const StatusArguments& arguments, const GlobalOptions& globals) {
   } else if (globals.json) {
     fmt::print("{}\n", status_document(paths).dump());
   } else {
-    print(status_document(paths));
+    print_status(status_document(paths));
   }
   return ExitCode::kDone;
 }

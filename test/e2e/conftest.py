@@ -27,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "server: what may differ from one version of the server to another; `tools/versions` runs these")
     config.addinivalue_line("markers", "alone: measures time, or keeps the machine busy: no other test runs beside it")
     config.addinivalue_line("markers", "giants: the largest transactions; `make giants`, not part of `make test`")
+    config.addinivalue_line("markers", "endurance: an hour of steady load; `make endurance`, not part of `make test`")
     config.addinivalue_line("markers", "nemesis: the oracle with SEEDS seeds; not part of `make test`")
 
 

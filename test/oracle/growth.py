@@ -91,7 +91,7 @@ def growing_statement(draw: random.Random, table: Table) -> str:
         return f"INSERT INTO {table.sql} (id, a) VALUES ({key}, {text}) ON CONFLICT DO NOTHING"
     if kind < 0.75:
         candidates = "{" + ", ".join(f'"{SPELLED.get(name, name)}": "{value}"' for name, value in WRITABLE.items()) + "}"
-        return f"SELECT oracle.write_some({literal(table.sql)}::regclass, {key}, {draw.random():.3f}, {literal(candidates)})"
+        return f"SELECT oracle.write_some({literal(table.sql)}::regclass, {key}, {min(draw.random(), 0.999):.3f}, {literal(candidates)})"
     if kind < 0.85:
         return f"UPDATE {table.sql} SET a = {text} WHERE id BETWEEN {key} AND {key + 4}"
     if kind < 0.93:

@@ -47,12 +47,12 @@ TEST(MemoryBudget, ATransactionOfManyWideRowsIsDoneWithMoreMemory) {
   const auto t = items();
   target.copy({{t, {}}});
   const std::string wide(100'000, 'w');
-  constexpr int kRows = 1000;
+  constexpr int kWideRows = 1000;
   const auto apply_all = [&] {
     Clock clock;
-    for (int at = 0; at < kRows; at += 100) {
+    for (int at = 0; at < kWideRows; at += 100) {
       Batch part(clock);
-      part.begin(at == 0, at + 100 == kRows).from_ordinal(static_cast<std::uint64_t>(at));
+      part.begin(at == 0, at + 100 == kWideRows).from_ordinal(static_cast<std::uint64_t>(at));
       for (int n = at; n < at + 100; ++n) part.insert(t, {std::to_string(n), "v", wide});
       target.sink().apply(part.done());
     }

@@ -34,13 +34,13 @@ class ServerLoadTest : public CopyFixture {
     return seconds_since(began);
   }
   /// A session of an application, which is at work for so long.
-  std::jthread work_for(double seconds) {
-    return std::jthread([this, seconds] {
+  std::jthread work_for(double how_long) {
+    return std::jthread([this, how_long] {
       SourceSpec other = spec();
       other.conninfo += " application_name=shop";
       try {
         Connection::open(other, ConnectionKind::kSql)
-            ->query("SELECT pg_sleep(" + std::to_string(seconds) + ")", "working");
+            ->query("SELECT pg_sleep(" + std::to_string(how_long) + ")", "working");
       } catch (const ReconnectError&) {
         // Ended from outside: it has worked long enough.
       }
