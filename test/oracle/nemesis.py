@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from e2e.tailrace import REPOSITORY, binary
 
 KINDS = {"kill": 8, "terminate": 5, "freeze": 6, "server fast": 5, "server immediate": 7, "walsender": 14, "cut": 18, "hold": 6,
-         "checkpoint": 6, "switch wal": 6, "copy again": 16}
+         "checkpoint": 6, "switch wal": 6, "copy again": 16,
+         "target killed": 5}
 POINT = re.compile(r'TAILRACE_CRASH_POINT\("([^"]+)"\)')
 # Of the first copy; "recopy" is what copies a table again.
 COPYING = re.compile("(?<!re)copy|copies|slot_created")
