@@ -16,7 +16,7 @@ using config::Object;
 using config::Privacy;
 using sinks::RowStyle;
 
-struct ClickhouseDraft : ServerDraft {
+struct ClickhouseDraft : net::ConnectionTerms {
   ClickhouseDraft() { timeout = std::chrono::seconds(60); }
 
   std::string url;
@@ -54,7 +54,7 @@ ClickhouseSpec spec_of(const ClickhouseDraft& draft) {
   if (!draft.database.empty()) spec.address.database = draft.database;
   if (!draft.user.empty()) spec.address.user = draft.user;
   if (!draft.password.empty()) spec.address.password = draft.password;
-  draft.take_to(spec.address);
+  set_terms(spec.address, draft);
   spec.style = draft.as;
   spec.table = {draft.table, formats::Escaping::kNone};
   spec.overwrite = draft.overwrite;
@@ -66,9 +66,9 @@ pipeline::SinkSetup clickhouse_sink(const std::string& name, const ClickhouseDra
   const ClickhouseSpec spec = spec_of(draft);
   const std::string display = fmt::format("{} {} {}", spec.address.display(),
                                           spec.style == RowStyle::kState ? "rows" : "events", spec.table.text());
-  return row_sink_setup(name, "clickhouse", display, [spec](const std::string& pipeline) {
+  return row_sink_setup(name, "clickhouse", display, [spec](const pipeline::SinkRoom& room) {
     ClickhouseSpec own = spec;
-    own.pipeline = pipeline;
+    own.pipeline = room.pipeline;
     return std::make_unique<clickhouse::ClickhouseTarget>(own);
   });
 }

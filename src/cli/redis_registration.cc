@@ -16,7 +16,7 @@ using config::Privacy;
 using redis::Form;
 using redis::RedisSpec;
 
-struct RedisDraft : ServerDraft {
+struct RedisDraft : net::ConnectionTerms {
   RedisDraft() { timeout = std::chrono::seconds(10); }
 
   std::string url;
@@ -57,7 +57,7 @@ Object<RedisDraft> redis_object() {
 RedisSpec spec_of(const RedisDraft& draft) {
   RedisSpec spec;
   spec.address = redis::parse_url(draft.url);
-  draft.take_to(spec.address);
+  set_terms(spec.address, draft);
   spec.form = draft.as;
   spec.key = {draft.key.empty() ? redis::default_key(draft.as) : draft.key, formats::Escaping::kParts};
   spec.member = {draft.member, formats::Escaping::kParts};
@@ -78,9 +78,9 @@ pipeline::SinkSetup redis_sink(const std::string& name, const RedisDraft& draft)
   const RedisSpec spec = spec_of(draft);
   const std::string display =
       fmt::format("{} {} {}", spec.address.display(), redis::name_of(spec.form), spec.key.text());
-  return row_sink_setup(name, "redis", display, [spec](const std::string& pipeline) {
+  return row_sink_setup(name, "redis", display, [spec](const pipeline::SinkRoom& room) {
     RedisSpec own = spec;
-    own.pipeline = pipeline;
+    own.pipeline = room.pipeline;
     return std::make_unique<redis::RedisTarget>(own);
   });
 }

@@ -23,4 +23,8 @@ pipeline::SinkKind redis_kind();
 /// A hash for each row, under the usual keys. Throws BadConfigError TR820.
 pipeline::SinkSetup redis_server(const std::string& name, const std::string& url);
 
+pipeline::SinkKind webhook_kind();
+/// Every change as a JSON object of its own. Throws BadConfigError TR830.
+pipeline::SinkSetup webhook_receiver(const std::string& name, const std::string& url);
+
 }  // namespace tailrace::cli

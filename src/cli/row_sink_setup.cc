@@ -4,13 +4,6 @@
 
 namespace tailrace::cli {
 
-void ServerDraft::take_to(net::ServerAddress& address) const {
-  address.ca_file = ca_file;
-  address.certificate_file = certificate_file;
-  address.key_file = key_file;
-  address.timeout = timeout;
-}
-
 pipeline::SinkSetup row_sink_setup(const std::string& name, const std::string& kind, const std::string& display,
                                    const RowTargetMaker& make) {
   pipeline::SinkSetup setup;
@@ -19,11 +12,11 @@ pipeline::SinkSetup row_sink_setup(const std::string& name, const std::string& k
   setup.display = display;
   setup.make = [make, display](const pipeline::SinkRoom& room) -> std::unique_ptr<sinks::Sink> {
     sinks::RowSinkSpec spec{room.pipeline, room.source_id, display, room.wanted};
-    return std::make_unique<sinks::RowSink>(std::move(spec), make(room.pipeline));
+    return std::make_unique<sinks::RowSink>(std::move(spec), make(room));
   };
   setup.check = [make](const pipeline::TargetToCheck& target) -> std::string {
-    return make(target.pipeline)->open().empty() ? "reachable, nothing of this pipeline is there yet"
-                                                 : "reachable, goes on from its cursor";
+    return make({.pipeline = target.pipeline})->open().empty() ? "reachable, nothing of this pipeline is there yet"
+                                                               : "reachable, goes on from its cursor";
   };
   return setup;
 }

@@ -15,17 +15,7 @@
 /// What the registrations of all targets that take rows one by one have in common.
 namespace tailrace::cli {
 
-/// What the configuration says of any server; base of a draft.
-struct ServerDraft {
-  std::string ca_file;
-  std::string certificate_file;
-  std::string key_file;
-  std::chrono::milliseconds timeout{0};
-
-  void take_to(net::ServerAddress& address) const;
-};
-
-/// Declares them, behind the options of the target itself.
+/// Declares the options of any server, behind those of the target itself. The draft is a net::ConnectionTerms.
 template <typename Draft>
 void add_server_options(config::Object<Draft>& object) {
   object.text("ca_file", &Draft::ca_file, "TLS: the authority to trust (PEM); default: the system's.")
@@ -35,8 +25,11 @@ void add_server_options(config::Object<Draft>& object) {
                 "How long connecting and an answer may take.");
 }
 
-/// The target of this pipeline.
-using RowTargetMaker = std::function<std::unique_ptr<sinks::RowTarget>(const std::string& pipeline)>;
+/// What a draft says of them goes to the target's own.
+inline void set_terms(net::ConnectionTerms& of, const net::ConnectionTerms& draft) { of = draft; }
+
+/// The target of a pipeline.
+using RowTargetMaker = std::function<std::unique_ptr<sinks::RowTarget>(const pipeline::SinkRoom& room)>;
 
 /// `display`: the target without secrets.
 pipeline::SinkSetup row_sink_setup(const std::string& name, const std::string& kind, const std::string& display,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "formats/row_json.h"
 
 namespace tailrace::formats {
 namespace {
@@ -24,8 +25,25 @@ bool is_unreserved(char c) {
          c == '_' || c == '~';
 }
 
-[[noreturn]] void malformed(const std::string& text, const std::string& what) {
-  throw BadConfigError("TR821", fmt::format("the template `{}` {}", text, what),
+void append_escaped(std::string_view text, Escaping escaping, std::string& out) {
+  if (escaping == Escaping::kJson) {
+    std::string quoted;
+    append_json_string(text, quoted);
+    out.append(quoted, 1, quoted.size() - 2);
+    return;
+  }
+  for (const char c : text) {
+    if (escaping == Escaping::kUrl ? !is_unreserved(c) : (c == ':' || c == '%')) {
+      append_percent(c, out);
+    } else {
+      out += c;
+    }
+  }
+}
+
+/// Templates may hold secrets: their text is not shown.
+[[noreturn]] void malformed(std::size_t at, const std::string& what) {
+  throw BadConfigError("TR821", fmt::format("the template {}, at character {}", what, at + 1),
                        "write {schema}, {table}, {key} or {COLUMN}; {{ and }} are braces");
 }
 
@@ -36,15 +54,15 @@ RowTemplate::RowTemplate(std::string text, Escaping escaping) : text_(std::move(
   for (std::size_t at = 0; at < text_.size(); ++at) {
     const char c = text_[at];
     const bool doubled = at + 1 < text_.size() && text_[at + 1] == c;
-    if (c == '}' && !doubled) malformed(text_, "has a } without its {");
+    if (c == '}' && !doubled) malformed(at, "has a } without its {");
     if (c != '{' || doubled) {
       literal += c;
       if (c == '{' || c == '}') ++at;
       continue;
     }
     const std::size_t end = text_.find('}', at);
-    if (end == std::string::npos) malformed(text_, "has a { without its }");
-    if (end == at + 1) malformed(text_, "has nothing between { and }");
+    if (end == std::string::npos) malformed(at, "has a { without its }");
+    if (end == at + 1) malformed(at, "has nothing between { and }");
     if (!literal.empty()) pieces_.push_back({std::exchange(literal, {}), false});
     pieces_.push_back({text_.substr(at + 1, end - at - 1), true});
     at = end;
@@ -64,12 +82,10 @@ BoundTemplate RowTemplate::bind(const Relation& relation) const {
   const auto add_column = [&bound](std::size_t column) { bound.pieces_.push_back({{}, true, column}); };
   const auto add_name = [&](std::string_view name) {
     std::string text;
-    for (const char c : name) {
-      if (escaping_ == Escaping::kUrl && !is_unreserved(c)) {
-        append_percent(c, text);
-      } else {
-        text += c;
-      }
+    if (escaping_ == Escaping::kUrl || escaping_ == Escaping::kJson) {
+      append_escaped(name, escaping_, text);
+    } else {
+      text = name;
     }
     add_text(std::move(text));
   };
@@ -91,7 +107,7 @@ BoundTemplate RowTemplate::bind(const Relation& relation) const {
       if (column == relation.columns.end())
         throw RefusedError(
             "TR822",
-            fmt::format("{} has no column \"{}\", which `{}` names", relation.display_name(), piece.text, text_),
+            fmt::format("{} has no column \"{}\", which a template names", relation.display_name(), piece.text),
             "name a column that it has, or leave the table out");
       add_column(static_cast<std::size_t>(column - relation.columns.begin()));
     }
@@ -112,13 +128,7 @@ void BoundTemplate::append_value(std::string_view value, std::string& out) const
     out += value;
     return;
   }
-  for (const char c : value) {
-    if (escaping_ == Escaping::kUrl ? !is_unreserved(c) : (c == ':' || c == '%')) {
-      append_percent(c, out);
-    } else {
-      out += c;
-    }
-  }
+  append_escaped(value, escaping_, out);
 }
 
 bool BoundTemplate::append(TupleView row, std::string& out) const {

@@ -19,6 +19,8 @@ enum class Escaping : std::uint8_t {
   kParts,
   /// All but letters, digits and -._~ of every part as %XX (RFC 3986).
   kUrl,
+  /// What a JSON string cannot hold as it is, escaped; without its quotes.
+  kJson,
 };
 
 /// A template bound to one version of a table. A value; the relation need not outlive it.

@@ -10,35 +10,39 @@ struct CurlLibrary {
   CurlLibrary() { curl_global_init(CURL_GLOBAL_DEFAULT); }
 };
 
-CURL* new_handle() {
+template <typename Handle>
+Handle* made(Handle* (*make)()) {
   static const CurlLibrary library;
-  CURL* curl = curl_easy_init();
-  if (curl == nullptr) throw std::bad_alloc();
-  return curl;
+  Handle* handle = make();
+  if (handle == nullptr) throw std::bad_alloc();
+  return handle;
 }
 
 }  // namespace
 
-CurlHandle::CurlHandle(const ServerAddress& address) : curl_(new_handle()) {
+CurlHandle::CurlHandle(const ConnectionTerms& terms) : curl_(made(curl_easy_init)) {
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_PROXY, "");
-  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(address.timeout.count()));
+  set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(terms.timeout.count()));
   set(CURLOPT_TCP_KEEPALIVE, 1L);
   set(CURLOPT_ERRORBUFFER, why_.data());
-  if (!address.ca_file.empty()) set(CURLOPT_CAINFO, address.ca_file.c_str());
-  if (!address.certificate_file.empty()) set(CURLOPT_SSLCERT, address.certificate_file.c_str());
-  if (!address.key_file.empty()) set(CURLOPT_SSLKEY, address.key_file.c_str());
+  if (!terms.ca_file.empty()) set(CURLOPT_CAINFO, terms.ca_file.c_str());
+  if (!terms.certificate_file.empty()) set(CURLOPT_SSLCERT, terms.certificate_file.c_str());
+  if (!terms.key_file.empty()) set(CURLOPT_SSLKEY, terms.key_file.c_str());
 }
 
 CurlHandle::~CurlHandle() { curl_easy_cleanup(curl_); }
 
 CURLcode CurlHandle::perform() {
-  why_[0] = '\0';
+  forget_failure();
   return curl_easy_perform(curl_);
 }
 
 std::string CurlHandle::failure(CURLcode code) const {
   return why_[0] != '\0' ? why_.data() : curl_easy_strerror(code);
 }
+
+CurlMulti::CurlMulti() : multi_(made(curl_multi_init)) {}
+CurlMulti::~CurlMulti() { curl_multi_cleanup(multi_); }
 
 }  // namespace tailrace::net

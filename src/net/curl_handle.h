@@ -13,7 +13,7 @@ namespace tailrace::net {
 /// keepalives, the files of TLS. Owned by a connection, used by its thread.
 class CurlHandle {
  public:
-  explicit CurlHandle(const ServerAddress& address);
+  explicit CurlHandle(const ConnectionTerms& terms);
   ~CurlHandle();
   CurlHandle(const CurlHandle&) = delete;
   CurlHandle& operator=(const CurlHandle&) = delete;
@@ -24,12 +24,28 @@ class CurlHandle {
     curl_easy_setopt(curl_, option, value);
   }
   CURLcode perform();
-  /// Why the last perform() failed, for people.
+  /// Before it is used again by others than perform().
+  void forget_failure() { why_[0] = '\0'; }
+  /// Why what it was last used for failed, for people.
   std::string failure(CURLcode code) const;
 
  private:
   CURL* curl_;
   std::array<char, CURL_ERROR_SIZE> why_{};
+};
+
+/// Several handles that are used at the same time by one thread. They are taken out before it ends.
+class CurlMulti {
+ public:
+  CurlMulti();
+  ~CurlMulti();
+  CurlMulti(const CurlMulti&) = delete;
+  CurlMulti& operator=(const CurlMulti&) = delete;
+
+  CURLM* get() const { return multi_; }
+
+ private:
+  CURLM* multi_;
 };
 
 }  // namespace tailrace::net

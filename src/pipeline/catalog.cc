@@ -11,8 +11,8 @@
 namespace tailrace::pipeline {
 namespace {
 
-/// The first version had no schema history.
-constexpr int kSchemaVersion = 2;
+/// The first version had no schema history, the second one no states of sinks.
+constexpr int kSchemaVersion = 3;
 /// "TRce" in SQLite's application_id: tells a catalog from any other database.
 constexpr int kApplicationId = 0x54526365;
 
@@ -33,6 +33,10 @@ constexpr const char* kSchemaHistory = R"(
 CREATE TABLE schema_version(oid INTEGER NOT NULL, epoch INTEGER NOT NULL, commit_end INTEGER NOT NULL,
   ordinal INTEGER NOT NULL, since INTEGER NOT NULL, what TEXT NOT NULL, relation BLOB NOT NULL,
   PRIMARY KEY (oid, epoch, commit_end, ordinal)) WITHOUT ROWID;
+)";
+
+constexpr const char* kSinkState = R"(
+CREATE TABLE sink_state(sink TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (sink, key)) WITHOUT ROWID;
 )";
 
 /// LSNs and sequence numbers stay below 2^63, so their order survives SQLite's signed integers.
@@ -171,14 +175,15 @@ void Catalog::prepare_schema(Access access) {
                             "name another state directory with --state");
     }
   }
-  has_schema_history_ = access == Access::kWrite || version == kSchemaVersion;
+  has_schema_history_ = access == Access::kWrite || version >= 2;
   if (access == Access::kRead) return;
   execute("PRAGMA journal_mode = WAL");
   execute("PRAGMA synchronous = FULL");
   if (application == kApplicationId && version == kSchemaVersion) return;
   execute("BEGIN IMMEDIATE");
   if (application != kApplicationId) execute(kSchema);
-  execute(kSchemaHistory);
+  if (version < 2) execute(kSchemaHistory);
+  execute(kSinkState);
   execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion).c_str());
   execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
   execute("COMMIT");
@@ -301,6 +306,8 @@ SinkChanges Catalog::attach_sinks(const std::vector<SinkRecord>& named) {
       Statement(*this, "DELETE FROM sink WHERE name = ?").bind(to).run();
       Statement(*this, "UPDATE sink SET name = ? WHERE name = ?").bind(to).bind(from).run();
       Statement(*this, "UPDATE dead_letter SET sink = ? WHERE sink = ?").bind(to).bind(from).run();
+      Statement(*this, "DELETE FROM sink_state WHERE sink = ?").bind(to).run();
+      Statement(*this, "UPDATE sink_state SET sink = ? WHERE sink = ?").bind(to).bind(from).run();
     }
     nlohmann::json names = nlohmann::json::array();
     for (const SinkRecord& sink : named) {
@@ -319,6 +326,7 @@ SinkChanges Catalog::attach_sinks(const std::vector<SinkRecord>& named) {
         changes.detached.push_back(std::move(sink));
       } else {
         Statement(*this, "DELETE FROM sink WHERE name = ?").bind(sink.name).run();
+        Statement(*this, "DELETE FROM sink_state WHERE sink = ?").bind(sink.name).run();
       }
     }
   });
@@ -378,6 +386,32 @@ std::vector<sinks::DeadLetter> Catalog::letters(const std::string& sink) {
                        statement.text(7), statement.text(8), statement.text(9)});
   }
   return letters;
+}
+
+sinks::StateMap Catalog::sink_state(const std::string& sink) {
+  const std::lock_guard lock(mutex_);
+  Statement statement(*this, "SELECT key, value FROM sink_state WHERE sink = ?");
+  statement.bind(sink);
+  sinks::StateMap state;
+  while (statement.step()) state[statement.text(0)] = statement.text(1);
+  return state;
+}
+
+void Catalog::change_sink_state(const std::string& sink, const sinks::StateChanges& changes) {
+  const std::lock_guard lock(mutex_);
+  change([&] {
+    for (const auto& [key, value] : changes) {
+      if (value) {
+        Statement(*this, "INSERT OR REPLACE INTO sink_state VALUES (?, ?, ?)")
+            .bind(sink)
+            .bind(key)
+            .bind_blob(*value)
+            .run();
+      } else {
+        Statement(*this, "DELETE FROM sink_state WHERE sink = ? AND key = ?").bind(sink).bind(key).run();
+      }
+    }
+  });
 }
 
 void Catalog::store_schema_version(const SchemaVersion& version) {

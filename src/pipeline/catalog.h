@@ -13,6 +13,7 @@
 
 #include "model/change_batch.h"
 #include "pipeline/fact_store.h"
+#include "sinks/local_state.h"
 #include "sinks/sink.h"
 
 struct sqlite3;
@@ -89,6 +90,11 @@ class Catalog : public FactStore {
   std::vector<sinks::DeadLetter> letters(const std::string& sink);
   std::uint64_t count_letters(const std::string& sink);
 
+  /// What a sink keeps here whose target keeps nothing.
+  sinks::StateMap sink_state(const std::string& sink);
+  /// All or nothing, durable on return.
+  void change_sink_state(const std::string& sink, const sinks::StateChanges& changes);
+
   /// Durable on return; one that is known at this place stays.
   void store_schema_version(const SchemaVersion& version);
   /// The version in force at that place.
@@ -111,6 +117,18 @@ class Catalog : public FactStore {
   sqlite3* db_ = nullptr;  // guarded by mutex_
   /// False for a catalog of an earlier version that is only looked at.
   bool has_schema_history_ = true;
+};
+
+/// One sink's state in the catalog (see LocalState), which outlives it.
+class CatalogState final : public sinks::LocalState {
+ public:
+  CatalogState(Catalog& catalog, std::string sink) : catalog_(catalog), sink_(std::move(sink)) {}
+  sinks::StateMap load() override { return catalog_.sink_state(sink_); }
+  void save(const sinks::StateChanges& changes) override { catalog_.change_sink_state(sink_, changes); }
+
+ private:
+  Catalog& catalog_;
+  const std::string sink_;
 };
 
 }  // namespace tailrace::pipeline

@@ -60,7 +60,8 @@ TEST(Catalog, TakesUpTheStateOfTheFirstVersion) {
   Catalog(path, Catalog::Access::kWrite).set_text("name", "shop");
   sqlite3* raw = nullptr;
   ASSERT_EQ(sqlite3_open(path.c_str(), &raw), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(raw, "DROP TABLE schema_version; PRAGMA user_version = 1", nullptr, nullptr, nullptr),
+  ASSERT_EQ(sqlite3_exec(raw, "DROP TABLE schema_version; DROP TABLE sink_state; PRAGMA user_version = 1", nullptr,
+                         nullptr, nullptr),
             SQLITE_OK);
   sqlite3_close(raw);
   EXPECT_TRUE(Catalog(path, Catalog::Access::kRead).schema_versions().empty());
@@ -68,6 +69,27 @@ TEST(Catalog, TakesUpTheStateOfTheFirstVersion) {
   Catalog catalog(path, Catalog::Access::kRead);
   EXPECT_EQ(catalog.schema_versions().size(), 1u);
   EXPECT_EQ(catalog.text("name"), "shop");
+}
+
+TEST(Catalog, KeepsTheStateOfASinkOverReopeningAndOverARename) {
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "catalog.sqlite";
+  const std::string bytes("a\0b", 3);
+  {
+    Catalog catalog(path, Catalog::Access::kWrite);
+    catalog.attach_sinks({{.name = "a", .kind = "webhook", .display = "there"}});
+    CatalogState state(catalog, "a");
+    EXPECT_TRUE(state.load().empty());
+    state.save({{"cursor", bytes}, {"gone", "x"}});
+    state.save({{"gone", std::nullopt}});
+    catalog.record_sink({.name = "a", .kind = "webhook", .display = "there", .cursor = Cursor{}});
+  }
+  Catalog catalog(path, Catalog::Access::kWrite);
+  EXPECT_EQ(catalog.sink_state("a"), (sinks::StateMap{{"cursor", bytes}}));
+  EXPECT_TRUE(catalog.sink_state("b").empty());
+  catalog.attach_sinks({{.name = "b", .kind = "webhook", .display = "there"}});
+  EXPECT_EQ(catalog.sink_state("b"), (sinks::StateMap{{"cursor", bytes}}));
+  EXPECT_TRUE(catalog.sink_state("a").empty());
 }
 
 TEST(Catalog, KeepsFactsAndSinksOverReopening) {

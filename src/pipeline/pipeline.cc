@@ -199,7 +199,8 @@ std::unique_ptr<sinks::Sink> Pipeline::make_sink(const SinkSetup& setup) {
                      .source_id = catalog_->source_id(),
                      .memory = memory_.sink,
                      .known = known,
-                     .wanted = spec_.source.wanted});
+                     .wanted = spec_.source.wanted,
+                     .state = std::make_shared<CatalogState>(*catalog_, setup.name)});
 }
 
 std::unique_ptr<sources::Copy> Pipeline::begin_copy(std::stop_token stop, const std::vector<sources::TableName>& only) {

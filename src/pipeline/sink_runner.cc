@@ -29,6 +29,11 @@ void drop_outdated(std::vector<CopiedTable>& copied, Lsn log_begins) {
   });
 }
 
+RunnerSettings fitting(RunnerSettings settings, const SinkSetup& setup) {
+  if (setup.most_changes > 0) settings.batch.max_changes = std::min(settings.batch.max_changes, setup.most_changes);
+  return settings;
+}
+
 }  // namespace
 
 SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journal& journal, Catalog& catalog,
@@ -37,7 +42,7 @@ SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journa
       host_(host),
       journal_(journal),
       catalog_(catalog),
-      settings_(settings),
+      settings_(fitting(settings, setup)),
       schema_history_(catalog),
       key_reader_([this](const sinks::IncompleteRows& rows, std::stop_token stop) {
         return host_.read_keys(rows.relation, rows.keys, std::move(stop));

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "pipeline/sink_runner.h"
+#include "sinks/busy_target.h"
 
 namespace tailrace::pipeline {
 
@@ -54,7 +55,7 @@ bool SinkRunner::set_target_aside(const sinks::DamagedTarget& damage, std::stop_
 }
 
 bool SinkRunner::back_off(const Error& error, std::stop_token stop) {
-  const auto pause = breaker_.failed();
+  auto pause = breaker_.failed();
   if (!pause) {
     fail(std::make_exception_ptr(RefusedError(error.code(), error.what(), error.remedy())),
          {"TR693", setup_.name,
@@ -63,6 +64,7 @@ bool SinkRunner::back_off(const Error& error, std::stop_token stop) {
     return false;
   }
   meter_.failed(error.code());
+  if (const auto* busy = dynamic_cast<const sinks::BusyTarget*>(&error)) pause = std::max(*pause, busy->retry_after());
   {
     std::unique_lock lock(mutex_);
     state_ = State::kRetrying;

@@ -15,6 +15,7 @@
 #include "pipeline/circuit_breaker.h"
 #include "pipeline/fact_store.h"
 #include "sinks/comparison.h"
+#include "sinks/local_state.h"
 #include "sinks/sink.h"
 #include "sources/comparison.h"
 #include "sources/finding.h"
@@ -56,6 +57,8 @@ struct SinkRoom {
   bool known = false;
   /// Changes of other tables are counted as filtered. Null = all are wanted.
   TableRule wanted = {};
+  /// For a sink whose target keeps no state.
+  std::shared_ptr<sinks::LocalState> state = {};
 };
 
 enum class QueryFormat { kTable, kCsv, kJson, kJsonLines, kParquet };
@@ -112,6 +115,8 @@ struct SinkSetup {
   /// Let go of the target when nothing flowed for so long.
   std::optional<std::chrono::milliseconds> release_when_idle = {};
   Delivery delivery = {};
+  /// It takes so many changes at a time at most, since each of them takes its time; 0: as many as the runner does.
+  std::uint64_t most_changes = 0;
   std::function<std::unique_ptr<sinks::Sink>(const SinkRoom& room)> make = {};
   /// Throws what opening the target would, as far as that can be told without writing to it, RetryError when somebody
   /// holds it; else says in what state the target is. Null = nothing to tell.

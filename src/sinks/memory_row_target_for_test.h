@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,8 @@ struct MemoryRows {
   /// Rows of this text are refused by the server, or known to be refused beforehand.
   std::string refused_by_server = "server";
   std::string refused_beforehand = "never";
+  /// The server says which rows it refuses, and has written the others but for those that follow them.
+  bool names_refused = false;
   /// Called before and after each write, with "write" and "written"; may throw.
   std::function<void(const std::string& step)> fate = [](const std::string&) {};
   std::string obstacle;
@@ -85,9 +89,9 @@ class MemoryRowTarget final : public RowTarget {
     explicit Writer(MemoryRows& rows) : rows_(rows) {}
     void write(std::span<const RowChange> changes, const StateChanges& state) override {
       rows_.fate("write");
-      for (const RowChange& change : changes)
-        if (row_text(change.new_row).find(rows_.refused_by_server) != std::string::npos)
-          throw RowsRefused("TR806", "a row is refused", "none");
+      const bool refuses = std::ranges::any_of(changes, [this](const RowChange& change) { return is_refused(change); });
+      if (refuses && rows_.names_refused) write_others(changes);
+      if (refuses) throw RowsRefused("TR806", "a row is refused", "none");
       for (const RowChange& change : changes) write_one(change);
       for (const auto& [key, value] : state) {
         if (value) {
@@ -101,6 +105,27 @@ class MemoryRowTarget final : public RowTarget {
     }
 
    private:
+    bool is_refused(const RowChange& change) const {
+      return row_text(change.new_row).find(rows_.refused_by_server) != std::string::npos;
+    }
+    [[noreturn]] void write_others(std::span<const RowChange> changes) {
+      std::vector<RowsRefused::Row> refused;
+      std::vector<std::size_t> written;
+      std::set<std::string> closed;
+      for (std::size_t at = 0; at < changes.size(); ++at) {
+        const std::vector<std::string> keys = keys_of(changes[at]);
+        const bool follows = std::ranges::any_of(keys, [&](const std::string& key) { return closed.contains(key); });
+        if (follows || is_refused(changes[at])) closed.insert(keys.begin(), keys.end());
+        if (follows) continue;
+        if (is_refused(changes[at])) {
+          refused.push_back({at, "this one: " + row_text(changes[at].new_row)});
+        } else {
+          write_one(changes[at]);
+          written.push_back(at);
+        }
+      }
+      throw RowsRefused("TR806", "rows are refused", "none", refused, written);
+    }
     void write_one(const RowChange& change) {
       static constexpr const char* kNames[] = {"copied", "insert", "update", "delete", "truncate"};
       rows_.events.push_back(std::string(kNames[static_cast<int>(change.operation)]) + " " +

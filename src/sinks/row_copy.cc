@@ -8,12 +8,16 @@
 
 namespace tailrace::sinks {
 
-RowCopy::RowCopy(RowTarget& target, RelationPtr relation, LetterBox& letters)
+RowCopy::RowCopy(std::string display, RowTarget& target, RelationPtr relation, LetterBox& letters)
     : target_(target),
       at_once_(target.traits().unit_changes),
       relation_(std::move(relation)),
       letters_(letters),
-      writer_(target.writer()) {}
+      writer_(target.writer()),
+      isolation_(std::move(display),
+                 {.lay_down_follower = {}, .lay_down = [this](const RowChange& change, const std::string& reason) {
+                    lay_down(change, reason);
+                  }}) {}
 
 void RowCopy::append(const CopiedRows& rows) {
   std::vector<RowChange> changes;
@@ -39,14 +43,11 @@ void RowCopy::append(const CopiedRows& rows) {
 void RowCopy::write(const std::vector<RowChange>& changes) {
   if (changes.empty()) return;
   try {
-    return writer_->write(changes, {});
+    writer_->write(changes, {});
+    isolation_.landed();
   } catch (const RowsRefused& refused) {
-    if (changes.size() == 1) return lay_down(changes.front(), refused.what());
+    isolation_.take_apart(*writer_, changes, refused);
   }
-  writer_->write({}, {});
-  const auto middle = changes.begin() + static_cast<std::ptrdiff_t>(changes.size() / 2);
-  write({changes.begin(), middle});
-  write({middle, changes.end()});
 }
 
 void RowCopy::lay_down(const RowChange& change, const std::string& reason) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "sinks/letter_box.h"
+#include "sinks/row_isolation.h"
 #include "sinks/row_target.h"
 #include "sinks/sink.h"
 
@@ -13,8 +14,8 @@ namespace tailrace::sinks {
 /// Writes the rows of one reader of a table's copy, over a connection of its own (see CopyWriter).
 class RowCopy final : public CopyWriter {
  public:
-  /// `target` and `letters` outlive it.
-  RowCopy(RowTarget& target, RelationPtr relation, LetterBox& letters);
+  /// `display`: the target, for people. `target` and `letters` outlive it.
+  RowCopy(std::string display, RowTarget& target, RelationPtr relation, LetterBox& letters);
 
   void append(const CopiedRows& rows) override;
   void finish() override {}
@@ -28,6 +29,7 @@ class RowCopy final : public CopyWriter {
   RelationPtr relation_;
   LetterBox& letters_;
   std::unique_ptr<RowWriter> writer_;
+  RowIsolation isolation_;
 };
 
 }  // namespace tailrace::sinks

@@ -20,8 +20,6 @@ constexpr const char* kOwner = "owner";
 constexpr const char* kCursor = "cursor";
 /// Keys of one read: bounds the statement and how long it takes.
 constexpr std::size_t kLot = 500;
-/// From so many refused rows on, and when most of what was tried is refused, it is the target that is wrong.
-constexpr std::size_t kManyRefused = 50;
 
 std::string encode_cursor(const Cursor& cursor, const Counters& counters) {
   std::string bytes;
@@ -62,7 +60,13 @@ class NoWriter final : public CopyWriter {
 }  // namespace
 
 RowSink::RowSink(RowSinkSpec spec, std::unique_ptr<RowTarget> target)
-    : spec_(std::move(spec)), target_(std::move(target)), traits_(target_->traits()) {}
+    : spec_(std::move(spec)),
+      target_(std::move(target)),
+      traits_(target_->traits()),
+      isolation_(
+          spec_.display,
+          {.lay_down_follower = [this](const RowChange& change) { return lay_down_follower(change); },
+           .lay_down = [this](const RowChange& change, const std::string& reason) { refuse_row(change, reason); }}) {}
 
 RowSink::~RowSink() { writer_.reset(); }
 
@@ -155,7 +159,7 @@ std::unique_ptr<CopyWriter> RowSink::open_copy(const RelationPtr& table) {
   const auto found = tables_.find(table->oid.value());
   if (found == tables_.end()) throw DefectError("a copy was opened for a table that was not prepared");
   if (found->second.standing == RowStanding::kRefused) return std::make_unique<NoWriter>();
-  return std::make_unique<RowCopy>(*target_, found->second.relation, letters_);
+  return std::make_unique<RowCopy>(spec_.display, *target_, found->second.relation, letters_);
 }
 
 void RowSink::finish_copy(const CopiedTable& copied) {
@@ -231,10 +235,11 @@ void RowSink::write_out() {
     TAILRACE_CRASH_POINT("rows.after_write");
   } catch (const RowsRefused& refused) {
     log::info("rows.refused", "{}: {}; looking for the rows", spec_.display, refused.what());
-    isolate(changes);
+    isolation_.take_apart(*writer_, changes, refused);
     unit_.clear();
     return;
   }
+  isolation_.landed();
   unit_.clear();
   state_.clear();
   durable_ = pending_;
@@ -260,64 +265,31 @@ void RowSink::write_rows() {
   try {
     writer_->write(changes, {});
     TAILRACE_CRASH_POINT("rows.part_written");
+    isolation_.landed();
   } catch (const RowsRefused& refused) {
     log::info("rows.refused", "{}: {}; looking for the rows", spec_.display, refused.what());
-    isolate(changes);
+    isolation_.take_apart(*writer_, changes, refused);
   }
   unit_.clear();
   // What the rest of the batch adds may be written long after it.
   if (applied_ != nullptr) unit_.keep(*applied_);
 }
 
-void RowSink::isolate(const std::vector<RowChange>& changes) {
-  // Throws where it is not the rows that are refused.
-  writer_->write({}, {});
-  std::size_t refused = 0;
-  std::size_t written = 0;
-  write_half(changes, refused, written);
-}
-
-void RowSink::write_half(std::vector<RowChange> changes, std::size_t& refused, std::size_t& written) {
-  // What follows a dead letter of the same row is one, too.
-  std::erase_if(changes, [this](const RowChange& change) {
-    RowTable& table = tables_.at(change.relation->oid.value());
-    const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
-    const auto key = key_tuple(row, change.old_row, change.relation->match_key());
-    if (!key || change.relation->match_key().empty() || !table.lettered.contains(*key)) return false;
-    refuse_row(change, kChainedLetter);
-    return true;
-  });
-  if (changes.empty()) return;
-  std::string reason;
-  try {
-    writer_->write(changes, {});
-    written += changes.size();
-    return;
-  } catch (const RowsRefused& error) {
-    reason = error.what();
-  }
-  if (changes.size() == 1) {
-    if (++refused >= kManyRefused && refused > written)
-      throw RetryError("TR806", fmt::format("{} refuses nearly every row: {}", spec_.display, reason),
-                       "look at the target's own log; nothing became a dead letter for this");
-    return refuse_row(changes.front(), reason);
-  }
-  const auto middle = changes.begin() + static_cast<std::ptrdiff_t>(changes.size() / 2);
-  write_half({changes.begin(), middle}, refused, written);
-  write_half({middle, changes.end()}, refused, written);
+bool RowSink::lay_down_follower(const RowChange& change) {
+  const RowTable& table = tables_.at(change.relation->oid.value());
+  if (!is_lettered(table, keys_of(change))) return false;
+  refuse_row(change, kChainedLetter);
+  return true;
 }
 
 void RowSink::refuse_row(const RowChange& change, const std::string& reason) {
-  RowTable& table = tables_.at(change.relation->oid.value());
-  const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
-  const std::vector<std::size_t> columns = change.relation->match_key();
-  const auto key = columns.empty() ? std::nullopt : key_tuple(row, change.old_row, columns);
-  lay_down(change, table, key.value_or(""), reason);
+  lay_down(change, tables_.at(change.relation->oid.value()), keys_of(change), reason);
   --counters_.applied;
   ++counters_.dead_lettered;
 }
 
-void RowSink::lay_down(const RowChange& change, RowTable& table, const std::string& key, const std::string& reason) {
+void RowSink::lay_down(const RowChange& change, RowTable& table, const std::vector<std::string>& keys,
+                       const std::string& reason) {
   static constexpr std::array<const char*, 5> kNames = {"copy", "insert", "update", "delete", "truncate"};
   DeadLetter letter;
   letter.position = change.position;
@@ -331,8 +303,8 @@ void RowSink::lay_down(const RowChange& change, RowTable& table, const std::stri
   row.sized(change.old_row.bytes());
   row.sized(change.new_row.bytes());
   letters_.add(std::move(letter));
-  if (key.empty() || !table.lettered.insert(key).second) return;
-  state_[letter_key(table, key)] = "";
+  for (const std::string& key : keys)
+    if (table.lettered.insert(key).second) state_[letter_key(table, key)] = "";
 }
 
 std::optional<IncompleteRows> RowSink::incomplete() {
@@ -376,7 +348,7 @@ std::uint64_t RowSink::complete(const FencedRows& rows) {
     change.commit_time = lacking->second.commit_time;
     change.new_row = TupleView(unit_.own(std::string(tuple.bytes())));
     if (const char* reason = target_->refusal_of(change)) {
-      lay_down(change, table, *key, reason);
+      lay_down(change, table, {*key}, reason);
       --counters_.applied;
       ++counters_.dead_lettered;
     } else {

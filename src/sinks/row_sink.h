@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "sinks/letter_box.h"
+#include "sinks/row_isolation.h"
 #include "sinks/row_table.h"
 #include "sinks/row_target.h"
 #include "sinks/row_unit.h"
@@ -88,15 +89,15 @@ class RowSink : public Sink {
   /// Whether an earlier change of this row is a dead letter: then this one is, too.
   bool closed(const Taken& taken, const std::string& key);
   RowChange row_change(const Taken& taken, RowOperation operation) const;
-  void lay_down(const RowChange& change, RowTable& table, const std::string& key, const std::string& reason);
+  void lay_down(const RowChange& change, RowTable& table, const std::vector<std::string>& keys,
+                const std::string& reason);
   void note_lacking(const Taken& taken, const std::string& key);
   void drop_lacking(RowTable& table, const std::string& key);
   void note_table(const RowTable& table) { state_[table_key(table)] = encode_table(table); }
   void write_now(const StateChanges& state);
   /// Writes what the unit has, without the state; rows that the target refuses become letters.
   void write_rows();
-  void isolate(const std::vector<RowChange>& changes);
-  void write_half(std::vector<RowChange> changes, std::size_t& refused, std::size_t& written);
+  bool lay_down_follower(const RowChange& change);
   void refuse_row(const RowChange& change, const std::string& reason);
   void refuse_unkept_letters();
   StateChanges state_to_write() const;
@@ -106,6 +107,7 @@ class RowSink : public Sink {
   std::unique_ptr<RowTarget> target_;
   const RowTraits traits_;
   std::unique_ptr<RowWriter> writer_;
+  RowIsolation isolation_;
 
   std::optional<Cursor> durable_;
   /// Applied up to here.

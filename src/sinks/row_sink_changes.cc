@@ -174,7 +174,7 @@ RowChange RowSink::row_change(const Taken& taken, RowOperation operation) const 
 
 bool RowSink::closed(const Taken& taken, const std::string& key) {
   if (taken.table.lettered.empty() || !taken.table.lettered.contains(key)) return false;
-  lay_down(row_change(taken, operation_of(taken.change.kind)), taken.table, key, kChainedLetter);
+  lay_down(row_change(taken, operation_of(taken.change.kind)), taken.table, {key}, kChainedLetter);
   return true;
 }
 
@@ -199,15 +199,11 @@ void RowSink::take_event(const Taken& taken) {
   RowChange change = row_change(taken, operation_of(taken.change.kind));
   if (change.new_row.present() && has_unchanged(change.new_row) && change.old_kind == OldTuple::kFull)
     change.new_row = TupleView(unit_.own(completed(change.new_row, {}, change.old_row).bytes));
-  const std::vector<std::size_t> columns = table.relation->match_key();
-  const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
-  const std::string key = columns.empty() || !row.present()
-                              ? std::string()
-                              : key_tuple(row, change.old_row, columns).value_or(std::string());
-  const bool chained = !key.empty() && table.lettered.contains(key);
-  const char* reason = chained ? kChainedLetter : target_->refusal_of(change);
+  // A row that moves takes its chain of letters along.
+  const char* reason =
+      !table.lettered.empty() && is_lettered(table, keys_of(change)) ? kChainedLetter : target_->refusal_of(change);
   if (reason != nullptr) {
-    lay_down(change, table, key, reason);
+    lay_down(change, table, keys_of(change), reason);
     ++counters_.dead_lettered;
     return;
   }
@@ -263,7 +259,7 @@ void RowSink::put_row(const Taken& taken, const std::string& key) {
   }
   if (const char* reason = target_->refusal_of(change)) {
     unit_.forget(*table.relation, key);
-    lay_down(change, table, key, reason);
+    lay_down(change, table, {key}, reason);
     --counters_.applied;
     ++counters_.dead_lettered;
     return;

@@ -250,6 +250,42 @@ TEST_F(RowSinkTest, ATargetThatRefusesEverythingIsNotBelieved) {
   expect_counts(0, 0, 0, 0, 0);
 }
 
+TEST_F(RowSinkTest, RowsThatTheServerNamesAreLettersAndNoOtherIsWrittenTwice) {
+  rows_.traits.style = RowStyle::kEvents;
+  rows_.names_refused = true;
+  start();
+  Batch batch(clock_);
+  batch.begin().insert(items(), {"1", "a", "x"}).insert(items(), {"2", "server", "x"}).insert(items(), {"3", "a", "x"});
+  batch.update_key(items(), {"2", {}, {}}, {"4", "b", "x"}).update(items(), {"4", "c", "x"});
+  apply(batch);
+  EXPECT_THAT(rows_.events, ElementsAre("insert 1100 - 1|a|x", "insert 1102 - 3|a|x"));
+  EXPECT_THAT(reasons(),
+              ElementsAre("insert: this one: 2|server|x", "update: an earlier change of this row is a dead letter",
+                          "update: an earlier change of this row is a dead letter"));
+  expect_counts(5, 2, 0, 3, 0);
+}
+
+TEST_F(RowSinkTest, RefusalsThatComeFewAtATimeAddUp) {
+  rows_.traits.style = RowStyle::kEvents;
+  rows_.names_refused = true;
+  start();
+  int n = 0;
+  const auto refuse_ten = [&] {
+    Batch batch(clock_);
+    batch.begin();
+    for (int more = 0; more < 10; ++more) batch.insert(items(), {std::to_string(++n), "server", "x"});
+    apply(batch);
+  };
+  for (int times = 0; times < 4; ++times) refuse_ten();
+  EXPECT_THROW(refuse_ten(), RetryError);
+  EXPECT_EQ(letters_.size(), 40U);
+  open();
+  Batch batch(clock_);
+  batch.begin().insert(items(), {"900", "a", "x"}).insert(items(), {"901", "server", "x"});
+  apply(batch);
+  EXPECT_EQ(letters_.size(), 41U) << "one that is taken shows that it is the rows";
+}
+
 TEST_F(RowSinkTest, ATruncateTakesRowsLettersAndLackingValuesAlong) {
   start(items(), {{"1", "a", "x"}});
   Batch batch(clock_);

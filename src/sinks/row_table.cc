@@ -1,5 +1,6 @@
 #include "sinks/row_table.h"
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <utility>
@@ -105,6 +106,23 @@ std::optional<std::string> key_tuple(TupleView row, TupleView fallback, const st
     out.text(field.bytes);
   }
   return bytes;
+}
+
+std::vector<std::string> keys_of(const RowChange& change) {
+  std::vector<std::string> keys;
+  const std::vector<std::size_t> columns = change.relation->match_key();
+  if (columns.empty()) return keys;
+  if (change.new_row.present())
+    if (auto key = key_tuple(change.new_row, change.old_row, columns)) keys.push_back(std::move(*key));
+  if (change.old_row.present())
+    if (auto key = key_tuple(change.old_row, {}, columns); key && (keys.empty() || keys.front() != *key))
+      keys.push_back(std::move(*key));
+  return keys;
+}
+
+bool is_lettered(const RowTable& table, const std::vector<std::string>& keys) {
+  if (table.lettered.empty()) return false;
+  return std::ranges::any_of(keys, [&table](const std::string& key) { return table.lettered.contains(key); });
 }
 
 std::string table_key(const RowTable& table) {

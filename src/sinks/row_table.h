@@ -55,6 +55,11 @@ struct RowTable {
 /// bytes. Nothing when one of them is null or was not sent.
 std::optional<std::string> key_tuple(TupleView row, TupleView fallback, const std::vector<std::size_t>& columns);
 
+/// The keys that a change of a row is about: that of the row as it is, and the one it had before where that is another.
+/// None of a truncate, and of a table without key.
+std::vector<std::string> keys_of(const RowChange& change);
+bool is_lettered(const RowTable& table, const std::vector<std::string>& keys);
+
 /// What is kept of the sink's tables, as state: keys "table:OID", "letter:OID:KEY" and "lacking:OID:KEY", the latter
 /// two in hexadecimal.
 std::string table_key(const RowTable& table);

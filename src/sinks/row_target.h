@@ -2,9 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,6 +16,7 @@
 #include "model/relation.h"
 #include "model/schema_change.h"
 #include "model/tuple.h"
+#include "sinks/local_state.h"
 
 /// What a target has to be able to do that takes rows one by one; RowSink does the rest (docs/sinks.md).
 namespace tailrace::sinks {
@@ -54,26 +53,27 @@ struct RowChange {
   TupleView new_row;
 };
 
-/// What a sink remembers at its target, by names of its own: bytes under printable keys.
-using StateMap = std::map<std::string, std::string>;
-/// What becomes of it; nothing: the key goes.
-using StateChanges = std::map<std::string, std::optional<std::string>>;
-
 /// The target is well and refuses some of these rows for what is in them, and will again. `refused`: which ones, as
-/// places in what was given; empty: it does not say. None of the rows, or some of the others, were written.
+/// places in what was given; empty: it does not say. `written`: places of rows that were written, and are not given
+/// again; of those that are in neither nobody knows, and they are.
 class RowsRefused : public BadDataError {
  public:
   struct Row {
     std::size_t at;
-    /// For a person, without values.
+    /// For a person; it stands in the dead letter only, not in logs.
     std::string reason;
   };
-  RowsRefused(std::string code, const std::string& what, std::string remedy, std::vector<Row> refused = {})
-      : BadDataError(std::move(code), what, std::move(remedy)), refused_(std::move(refused)) {}
+  RowsRefused(std::string code, const std::string& what, std::string remedy, std::vector<Row> refused = {},
+              std::vector<std::size_t> written = {})
+      : BadDataError(std::move(code), what, std::move(remedy)),
+        refused_(std::move(refused)),
+        written_(std::move(written)) {}
   const std::vector<Row>& refused() const { return refused_; }
+  const std::vector<std::size_t>& written() const { return written_; }
 
  private:
   std::vector<Row> refused_;
+  std::vector<std::size_t> written_;
 };
 
 /// One connection that writes. Made by RowTarget::writer(), used by one thread, destroyed before the target.

@@ -11,6 +11,7 @@ from e2e.clickhouse_server import ClickhouseServer
 from e2e.duckdb_file import rows as duckdb_rows
 from e2e.proxy import Proxy
 from e2e.redis_server import RedisServer
+from e2e.webhook_receiver import Receiver
 
 
 class TargetUnderTest(ABC):
@@ -28,6 +29,10 @@ class TargetUnderTest(ABC):
     can_be_taken_back = True
     #: Whether rows get the columns that their table gets, without a change of their own.
     keeps_columns_of_rows = True
+    #: A copy that begins anew can tell it of rows that are gone.
+    empties_tables = True
+    #: It takes some ten thousand rows a second.
+    is_fast = True
 
     def __init__(self, directory: Path):
         self.directory = directory
@@ -122,6 +127,21 @@ class RedisJson(Redis):
         return [tuple(as_text(row.get(column)) for column in columns) for row in read]
 
 
+def play(event: dict, state: dict[tuple, dict]) -> None:
+    """Rows are known by what their tables have as keys: columns whose names begin with "id"."""
+    def key(row: dict) -> tuple:
+        return tuple(sorted((name, value) for name, value in row.items() if name.startswith("id")))
+
+    if event["op"] == "t":
+        state.clear()
+        return
+    before = state.pop(key(event["old"]), {}) if "old" in event else {}
+    if "row" in event:
+        known = before or state.get(key(event["row"]), {})
+        kept = {name: known[name] for name in event.get("unchanged", ())}
+        state[key(event["row"])] = event["row"] | kept
+
+
 class RedisStream(Redis):
     """Its entries, played from the first to the last, have to give the rows."""
 
@@ -135,23 +155,50 @@ class RedisStream(Redis):
             event = json.loads(entry["event"])
             assert event.get("seq", 0) > last or event["op"] == "r", "an entry out of order"
             last = event.get("seq", last)
-            self.play(event, state)
+            play(event, state)
         return [tuple(as_text(row.get(column)) for column in columns) for row in state.values()]
 
-    @staticmethod
-    def play(event: dict, state: dict[tuple, dict]) -> None:
-        """Rows are known by what their tables have as keys: columns whose names begin with "id"."""
-        def key(row: dict) -> tuple:
-            return tuple(sorted((name, value) for name, value in row.items() if name.startswith("id")))
 
-        if event["op"] == "t":
-            state.clear()
-            return
-        before = state.pop(key(event["old"]), {}) if "old" in event else {}
-        if "row" in event:
-            known = before or state.get(key(event["row"]), {})
-            kept = {name: known[name] for name in event.get("unchanged", ())}
-            state[key(event["row"])] = event["row"] | kept
+class Webhook(ServerUnderTest):
+    """What it did, played from the first to the last, has to give the rows."""
+
+    kind = "webhook"
+    crash_points = ("webhook.started", "webhook.answered", "webhook.delivered", "webhook.state_saved", "rows.after_write")
+    keeps_columns_of_rows = False
+    empties_tables = False
+    is_fast = False
+    more = "parallel: 8"
+
+    def __init__(self, directory: Path):
+        super().__init__(directory)
+        self.receiver = Receiver()
+        self.proxy = Proxy(self.receiver.port)
+
+    def options(self) -> str:
+        return f'url: "http://127.0.0.1:{self.proxy.port}/hook", timeout: 3s, {self.more}'
+
+    def kill(self) -> None:
+        self.receiver.kill()
+        self.proxy.cut()
+
+    def start(self) -> None:
+        self.receiver.start()
+
+    def close(self) -> None:
+        self.proxy.close()
+        self.receiver.close()
+
+    def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        state: dict[tuple, dict] = {}
+        for event in self.receiver.events():
+            if (event["schema"], event["table"]) == (schema, table):
+                play(event, state)
+        return [tuple(as_text(row.get(column)) for column in columns) for row in state.values()]
+
+
+class WebhookBatches(Webhook):
+    more = "batch: {rows: 500}"
+    is_fast = True
 
 
 @functools.cache
@@ -220,8 +267,9 @@ class ClickhouseEvents(Clickhouse):
             if op not in "dt":
                 kept = json.loads(unchanged)
                 event |= {"row": {name: value for name, value in row.items() if name not in kept}, "unchanged": kept}
-            RedisStream.play(event, state)
+            play(event, state)
         return [tuple(row.get(column) for column in columns) for row in state.values()]
 
 
-TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Clickhouse, ClickhouseEvents, Redis, RedisJson, RedisStream)
+TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Clickhouse, ClickhouseEvents, Redis, RedisJson, RedisStream, Webhook,
+                                                WebhookBatches)

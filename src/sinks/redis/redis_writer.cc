@@ -31,20 +31,8 @@ bool is_score(std::string_view text) {
   return failed == std::errc() && end == text.data() + text.size() && !std::isnan(value);
 }
 
-const char* letter_of(RowOperation operation) {
-  switch (operation) {
-    case RowOperation::kCopied: return "r";
-    case RowOperation::kInsert: return "c";
-    case RowOperation::kUpdate: return "u";
-    case RowOperation::kDelete: return "d";
-    case RowOperation::kTruncate: return "t";
-  }
-  return "";
-}
-
 RedisWriter::Shape::Shape(const Relation& of, const RedisSpec& spec)
-    : relation(of), json(of), key(spec.key.bind(of)), key_columns(of.match_key()) {
-  std::ranges::sort(key_columns);
+    : relation(of), json(of), events(of), key(spec.key.bind(of)) {
   if (spec.form != Form::kSortedSet) return;
   member = spec.member.bind(of);
   const auto column = std::ranges::find(of.columns, spec.score, &Column::name);
@@ -153,34 +141,9 @@ void RedisWriter::add_member(const Shape& shape, const std::string& key, const R
   connection_.add({"ZADD", key, number, member});
 }
 
-std::string RedisWriter::event_json(const Shape& shape, const RowChange& change) const {
-  std::string json = fmt::format(R"({{"op":"{}","schema":)", letter_of(change.operation));
-  formats::append_json_string(shape.relation.schema, json);
-  json += ",\"table\":";
-  formats::append_json_string(shape.relation.name, json);
-  if (change.operation != RowOperation::kCopied)
-    json += fmt::format(R"(,"lsn":"{}","seq":{},"xid":{},"ts":"{}")", change.position.commit_end.str(),
-                        change.seq.value(), change.xid.value(), change.commit_time.str());
-  if (change.old_row.present()) {
-    json += ",\"old\":";
-    if (change.old_kind == OldTuple::kFull) {
-      shape.json.append(change.old_row, json);
-    } else {
-      shape.json.append(change.old_row, shape.key_columns, json);
-    }
-  }
-  if (change.new_row.present()) {
-    json += ",\"row\":";
-    shape.json.append(change.new_row, json);
-    std::string unchanged;
-    shape.json.append_unchanged(change.new_row, unchanged);
-    if (unchanged != "[]") json += ",\"unchanged\":" + unchanged;
-  }
-  return json + "}";
-}
-
 void RedisWriter::add_event(const Shape& shape, const std::string& key, const RowChange& change) {
-  const std::string json = event_json(shape, change);
+  std::string json;
+  shape.events.append(change, {}, json);
   if (spec_.form == Form::kPublish) {
     may_repeat_.push_back(false);
     return connection_.add({"PUBLISH", key, json});
@@ -189,9 +152,9 @@ void RedisWriter::add_event(const Shape& shape, const std::string& key, const Ro
   // An entry's id is its change's number: one that is there already is refused by the server.
   may_repeat_.push_back(!copied);
   const std::string id = copied ? "0-*" : fmt::format("{}-0", change.seq.value());
-  if (!spec_.max_length) return connection_.add({"XADD", key, id, "op", letter_of(change.operation), "event", json});
+  if (!spec_.max_length) return connection_.add({"XADD", key, id, "op", sinks::letter_of(change.operation), "event", json});
   const std::string most = std::to_string(*spec_.max_length);
-  connection_.add({"XADD", key, "MAXLEN", "~", most, id, "op", letter_of(change.operation), "event", json});
+  connection_.add({"XADD", key, "MAXLEN", "~", most, id, "op", sinks::letter_of(change.operation), "event", json});
 }
 
 void RedisWriter::add_state(const sinks::StateChanges& state) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "formats/row_json.h"
+#include "sinks/event_json.h"
 #include "sinks/redis/connection.h"
 #include "sinks/redis/spec.h"
 #include "sinks/row_target.h"
@@ -27,17 +28,16 @@ class RedisWriter final : public sinks::RowWriter {
     explicit Shape(const Relation& relation, const RedisSpec& spec);
     const Relation& relation;
     formats::RowJson json;
+    sinks::EventJson events;
     formats::BoundTemplate key;
     formats::BoundTemplate member;
     std::size_t score = 0;
-    std::vector<std::size_t> key_columns;
   };
   const Shape& shape_of(const Relation& relation);
   void add(const sinks::RowChange& change);
   void add_hash(const Shape& shape, const std::string& key, const sinks::RowChange& change);
   void add_member(const Shape& shape, const std::string& key, const sinks::RowChange& change);
   void add_event(const Shape& shape, const std::string& key, const sinks::RowChange& change);
-  std::string event_json(const Shape& shape, const sinks::RowChange& change) const;
   void add_state(const sinks::StateChanges& state);
   void see_answers(const std::vector<Reply>& replies, std::span<const sinks::RowChange> changes);
   /// Streams and sets are written beside what is there: it has to be of their type.
@@ -55,7 +55,5 @@ class RedisWriter final : public sinks::RowWriter {
 
 /// Whether Redis reads it as a score.
 bool is_score(std::string_view text);
-/// "c", "u", "d", "r" or "t".
-const char* letter_of(sinks::RowOperation operation);
 
 }  // namespace tailrace::redis
