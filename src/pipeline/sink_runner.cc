@@ -91,22 +91,6 @@ void SinkRunner::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-const char* SinkRunner::name_of(State state) {
-  switch (state) {
-    case State::kOpening: return "opening";
-    case State::kCopying: return "copying";
-    case State::kStreaming: return "streaming";
-    case State::kIdle: return "streaming";
-    case State::kReleased: return "released";
-    case State::kLent: return "lent";
-    case State::kPaused: return "paused";
-    case State::kRetrying: return "retrying";
-    case State::kFailed: return "failed";
-    case State::kStopped: return "stopped";
-  }
-  return "unknown";
-}
-
 void SinkRunner::run(std::stop_token stop) {
   while (!stop.stop_requested()) {
     try {
@@ -468,35 +452,6 @@ std::exception_ptr SinkRunner::failure() const {
 bool SinkRunner::ended() const {
   const std::lock_guard lock(mutex_);
   return state_ == State::kFailed || state_ == State::kStopped;
-}
-
-std::vector<sinks::SinkProblem> SinkRunner::problems() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<sinks::SinkProblem> all = notices_;
-  all.insert(all.end(), problems_.begin(), problems_.end());
-  if (recopy_problem_) all.push_back(*recopy_problem_);
-  return all;
-}
-
-SinkStatus SinkRunner::status() const {
-  const Lsn log_end = journal_.stat().durable.position.commit_end;
-  SinkStatus status{.name = setup_.name, .kind = setup_.kind, .display = setup_.display};
-  status.dead_letters = catalog_.count_letters(setup_.name);
-  const std::lock_guard lock(mutex_);
-  status.state = name_of(state_);
-  status.durable_lsn = reached_.commit_end;
-  status.counters = counters_;
-  status.incomplete = incomplete_;
-  status.completed = completed_;
-  status.last_error = last_error_;
-  status.batches = batches_;
-  status.breaker = tailrace::pipeline::name_of(breaker_state_);
-  if (log_end <= reached_.commit_end) return status;
-  status.lag_bytes = log_end.value() - reached_.commit_end.value();
-  const std::chrono::duration<double> behind = SteadyClock::now() - caught_up_at_;
-  const double age = static_cast<double>(PgTime::now().micros() - reached_time_.micros()) / 1e6;
-  status.lag_seconds = std::clamp(age, 0.0, behind.count());
-  return status;
 }
 
 }  // namespace tailrace::pipeline

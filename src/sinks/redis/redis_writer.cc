@@ -152,7 +152,8 @@ void RedisWriter::add_event(const Shape& shape, const std::string& key, const Ro
   // An entry's id is its change's number: one that is there already is refused by the server.
   may_repeat_.push_back(!copied);
   const std::string id = copied ? "0-*" : fmt::format("{}-0", change.seq.value());
-  if (!spec_.max_length) return connection_.add({"XADD", key, id, "op", sinks::letter_of(change.operation), "event", json});
+  if (!spec_.max_length)
+    return connection_.add({"XADD", key, id, "op", sinks::letter_of(change.operation), "event", json});
   const std::string most = std::to_string(*spec_.max_length);
   connection_.add({"XADD", key, "MAXLEN", "~", most, id, "op", sinks::letter_of(change.operation), "event", json});
 }
