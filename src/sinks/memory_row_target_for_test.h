@@ -113,7 +113,7 @@ class MemoryRowTarget final : public RowTarget {
       std::vector<std::size_t> written;
       std::set<std::string> closed;
       for (std::size_t at = 0; at < changes.size(); ++at) {
-        const std::vector<std::string> keys = keys_of(changes[at]);
+        const std::vector<std::string> keys = keys_of(changes[at], changes[at].relation->match_key());
         const bool follows = std::ranges::any_of(keys, [&](const std::string& key) { return closed.contains(key); });
         if (follows || is_refused(changes[at])) closed.insert(keys.begin(), keys.end());
         if (follows) continue;

@@ -12,6 +12,7 @@ RowCopy::RowCopy(std::string display, RowTarget& target, RelationPtr relation, L
     : target_(target),
       at_once_(target.traits().unit_changes),
       relation_(std::move(relation)),
+      key_(relation_->match_key()),
       letters_(letters),
       writer_(target.writer()),
       isolation_(std::move(display),
@@ -59,9 +60,8 @@ void RowCopy::lay_down(const RowChange& change, const std::string& reason) {
   ByteWriter row(letter.row);
   row.sized({});
   row.sized(change.new_row.bytes());
-  const std::vector<std::size_t> columns = relation_->match_key();
   letters_.add_copied(std::move(letter),
-                      columns.empty() ? std::string() : key_tuple(change.new_row, {}, columns).value_or(std::string()));
+                      key_.empty() ? std::string() : key_tuple(change.new_row, {}, key_).value_or(std::string()));
 }
 
 }  // namespace tailrace::sinks

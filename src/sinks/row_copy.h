@@ -26,7 +26,8 @@ class RowCopy final : public CopyWriter {
 
   const RowTarget& target_;
   const std::size_t at_once_;
-  RelationPtr relation_;
+  const RelationPtr relation_;
+  const std::vector<std::size_t> key_;
   LetterBox& letters_;
   std::unique_ptr<RowWriter> writer_;
   RowIsolation isolation_;

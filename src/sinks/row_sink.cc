@@ -21,35 +21,6 @@ constexpr const char* kCursor = "cursor";
 /// Keys of one read: bounds the statement and how long it takes.
 constexpr std::size_t kLot = 500;
 
-std::string encode_cursor(const Cursor& cursor, const Counters& counters) {
-  std::string bytes;
-  ByteWriter out(bytes);
-  out.le32(cursor.position.epoch);
-  out.le64(cursor.position.commit_end.value());
-  out.le64(cursor.position.ordinal);
-  out.le64(cursor.seq.value());
-  out.le64(static_cast<std::uint64_t>(cursor.commit_time.micros()));
-  for (const std::uint64_t count :
-       {counters.received, counters.applied, counters.filtered, counters.dead_lettered, counters.held})
-    out.le64(count);
-  return bytes;
-}
-
-std::pair<Cursor, Counters> decode_cursor(const std::string& bytes) {
-  ByteReader in(bytes);
-  Cursor cursor;
-  cursor.position.epoch = in.le32();
-  cursor.position.commit_end = Lsn(in.le64());
-  cursor.position.ordinal = in.le64();
-  cursor.seq = Seq(in.le64());
-  cursor.commit_time = PgTime(static_cast<std::int64_t>(in.le64()));
-  Counters counters;
-  for (std::uint64_t* count :
-       {&counters.received, &counters.applied, &counters.filtered, &counters.dead_lettered, &counters.held})
-    *count = in.le64();
-  return {cursor, counters};
-}
-
 /// The table's rows go nowhere, since the target cannot have them.
 class NoWriter final : public CopyWriter {
  public:
@@ -136,7 +107,7 @@ void RowSink::begin_copy(const std::vector<RelationPtr>& tables) {
       for (const auto& [key, row] : before->second.lacking) state_[lacking_key(before->second, key)].reset();
     }
     RowTable table;
-    table.relation = relation;
+    table.become(relation);
     table.reason = target_->obstacle(*relation);
     if (!table.reason.empty()) {
       table.standing = RowStanding::kRefused;
@@ -277,13 +248,14 @@ void RowSink::write_rows() {
 
 bool RowSink::lay_down_follower(const RowChange& change) {
   const RowTable& table = tables_.at(change.relation->oid.value());
-  if (!is_lettered(table, keys_of(change))) return false;
+  if (!is_lettered(table, keys_of(change, table.key))) return false;
   refuse_row(change, kChainedLetter);
   return true;
 }
 
 void RowSink::refuse_row(const RowChange& change, const std::string& reason) {
-  lay_down(change, tables_.at(change.relation->oid.value()), keys_of(change), reason);
+  RowTable& table = tables_.at(change.relation->oid.value());
+  lay_down(change, table, keys_of(change, table.key), reason);
   --counters_.applied;
   ++counters_.dead_lettered;
 }
@@ -334,7 +306,7 @@ std::uint64_t RowSink::complete(const FencedRows& rows) {
   ByteReader in(rows.rows.tuples);
   while (!in.empty()) {
     const TupleView tuple = measure_tuple(in);
-    const auto key = key_tuple(tuple, {}, table.relation->match_key());
+    const auto key = key_tuple(tuple, {}, table.key);
     const auto lacking = key ? table.lacking.find(*key) : table.lacking.end();
     // The row is as its last change left it only if the read contains that change.
     if (lacking == table.lacking.end() || !rows.fence.contains(lacking->second.xid, lacking->second.at.commit_end))

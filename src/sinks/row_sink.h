@@ -13,6 +13,7 @@
 
 #include "sinks/letter_box.h"
 #include "sinks/row_isolation.h"
+#include "sinks/row_state.h"
 #include "sinks/row_table.h"
 #include "sinks/row_target.h"
 #include "sinks/row_unit.h"

@@ -83,7 +83,7 @@ RowTable* RowSink::table_of(const Relation& relation) {
   if (known != tables_.end()) return &known->second;
   if (relation.standing != Standing::kFollowed) return nullptr;
   RowTable table;
-  table.relation = std::make_shared<Relation>(relation);
+  table.become(std::make_shared<Relation>(relation));
   RowTable& added = tables_.emplace(relation.oid.value(), std::move(table)).first->second;
   copy_anew(added, added.relation, "it is new here");
 }
@@ -103,7 +103,7 @@ bool RowSink::follow(const Taken& taken) {
     const std::string obstacle = target_->obstacle(relation);
     if (obstacle.empty()) copy_anew(table, now, "the target can have it now");
     refuse_table(table, obstacle);
-    table.relation = std::move(now);
+    table.become(std::move(now));
     note_table(table);
     return false;
   }
@@ -129,13 +129,13 @@ bool RowSink::follow(const Taken& taken) {
       copy_anew(table, after,
                 "the columns that identify a row changed while rows of it are dead letters or incomplete");
   }
-  table.relation = after;
+  table.become(after);
   note_table(table);
   return true;
 }
 
 void RowSink::copy_anew(RowTable& table, RelationPtr relation, std::string reason) {
-  table.relation = std::move(relation);
+  table.become(std::move(relation));
   table.standing = RowStanding::kLost;
   table.reason = std::move(reason);
   const std::string name = table.relation->display_name();
@@ -200,10 +200,11 @@ void RowSink::take_event(const Taken& taken) {
   if (change.new_row.present() && has_unchanged(change.new_row) && change.old_kind == OldTuple::kFull)
     change.new_row = TupleView(unit_.own(completed(change.new_row, {}, change.old_row).bytes));
   // A row that moves takes its chain of letters along.
-  const char* reason =
-      !table.lettered.empty() && is_lettered(table, keys_of(change)) ? kChainedLetter : target_->refusal_of(change);
+  const char* reason = !table.lettered.empty() && is_lettered(table, keys_of(change, table.key))
+                           ? kChainedLetter
+                           : target_->refusal_of(change);
   if (reason != nullptr) {
-    lay_down(change, table, keys_of(change), reason);
+    lay_down(change, table, keys_of(change, table.key), reason);
     ++counters_.dead_lettered;
     return;
   }
@@ -214,7 +215,7 @@ void RowSink::take_event(const Taken& taken) {
 void RowSink::take_state(const Taken& taken) {
   RowTable& table = taken.table;
   const Change& change = taken.change;
-  const std::vector<std::size_t> columns = table.relation->match_key();
+  const std::vector<std::size_t>& columns = table.key;
   const auto new_key =
       change.new_row.present() ? key_tuple(change.new_row, change.old_row, columns) : std::optional<std::string>();
   const auto old_key = change.old_row.present() ? key_tuple(change.old_row, {}, columns) : new_key;

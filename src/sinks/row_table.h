@@ -1,10 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -35,7 +33,9 @@ struct LackingRow {
 
 /// One table as a RowSink knows it. Owned by the sink, used by its thread.
 struct RowTable {
+  /// Both of one version: become() sets them.
   RelationPtr relation;
+  std::vector<std::size_t> key;
   RowStanding standing = RowStanding::kCopying;
   Fence fence;
   std::uint64_t copied_rows = 0;
@@ -49,6 +49,8 @@ struct RowTable {
   std::unordered_set<std::string> lettered;
   /// By key.
   std::unordered_map<std::string, LackingRow> lacking;
+
+  void become(RelationPtr version);
 };
 
 /// The columns' values of `row` (`u` read from `fallback`, which may be absent) as a tuple: equal keys have equal
@@ -56,19 +58,8 @@ struct RowTable {
 std::optional<std::string> key_tuple(TupleView row, TupleView fallback, const std::vector<std::size_t>& columns);
 
 /// The keys that a change of a row is about: that of the row as it is, and the one it had before where that is another.
-/// None of a truncate, and of a table without key.
-std::vector<std::string> keys_of(const RowChange& change);
+/// None of a truncate, and of a table without key. `columns`: the match_key() of the change's relation.
+std::vector<std::string> keys_of(const RowChange& change, const std::vector<std::size_t>& columns);
 bool is_lettered(const RowTable& table, const std::vector<std::string>& keys);
-
-/// What is kept of the sink's tables, as state: keys "table:OID", "letter:OID:KEY" and "lacking:OID:KEY", the latter
-/// two in hexadecimal.
-std::string table_key(const RowTable& table);
-std::string letter_key(const RowTable& table, std::string_view key);
-std::string lacking_key(const RowTable& table, std::string_view key);
-std::string encode_table(const RowTable& table);
-std::string encode_lacking(const LackingRow& row);
-
-/// Reads them back, by oid. Throws CorruptionError TR800 for what none of these wrote.
-std::map<std::uint32_t, RowTable> read_tables(const StateMap& state);
 
 }  // namespace tailrace::sinks

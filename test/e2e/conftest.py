@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster import Cluster, server_binaries, server_major
+from e2e.redis_server import RedisServer
 from e2e.shop import SHOP, Shop
 from e2e.tailrace import Tailrace, binary, preloaded
 
@@ -90,3 +91,10 @@ def mirror(cluster: Cluster, database: str, tailrace: Tailrace) -> Shop:
     """The shop's database, filled; its mirror is not yet started."""
     cluster.execute(*SHOP, database=database)
     return Shop(cluster, database, tailrace)
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    made = RedisServer()
+    yield made
+    made.close()

@@ -9,8 +9,11 @@ from pathlib import Path
 import redis
 
 from e2e.cluster import ReservedPort
+from e2e.shop import Shop
 
 START_TIMEOUT_S = 20
+ORDERS = "SELECT id::text, customer::text, total::text, state::text, tags::text, note::text FROM orders"
+COLUMNS = ("id", "customer", "total", "state", "tags", "note")
 
 
 class RedisServer:
@@ -60,3 +63,35 @@ class RedisServer:
             self.kill()
         self._reserved.release()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def hashes(server: RedisServer, pattern: str) -> dict[str, dict[str, str]]:
+    client = server.client()
+    keys = list(client.scan_iter(pattern, count=1000))
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.hgetall(key)
+    return dict(zip(keys, pipeline.execute()))
+
+
+def assert_same_orders(mirror: Shop, server: RedisServer) -> None:
+    expected = {f"public.orders:{row[0]}": {name: value for name, value in zip(COLUMNS, row) if value is not None}
+                for row in mirror.cluster.query(ORDERS, database=mirror.database)}
+    assert hashes(server, "public.orders:*") == expected
+
+
+def start(mirror: Shop, server: RedisServer, *options: str) -> None:
+    mirror.target = server.url
+    mirror.start(*options)
+
+
+def run_file(mirror: Shop, sink: str, *options: str) -> None:
+    """A pipeline file with one Redis sink; `sink`: the keys below `redis:`, as flow YAML."""
+    file = mirror.tailrace.directory / "shop.yaml"
+    file.write_text(f"name: shop\nsource:\n  postgres: {{url: \"{mirror.cluster.url(mirror.database)}\"}}\n"
+                    f"log:\n  journal: {{path: {mirror.tailrace.state}}}\nsinks:\n  cache:\n    redis: {{{sink}}}\n")
+    mirror.process = mirror.tailrace.start("run", file, *options)
+
+
+def counts(mirror: Shop) -> dict:
+    return mirror.tailrace.status()["sinks"][0]

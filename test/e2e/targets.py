@@ -52,13 +52,21 @@ class TargetUnderTest(ABC):
 class ServerUnderTest(TargetUnderTest):
     """A target behind a network: it can be away, silent, and cut off in the middle of an answer."""
 
-    proxy: Proxy
+    def __init__(self, directory: Path, server: RedisServer | ClickhouseServer | Receiver):
+        super().__init__(directory)
+        self.server = server
+        self.proxy = Proxy(server.port)
 
-    @abstractmethod
-    def kill(self) -> None: ...
+    def kill(self) -> None:
+        self.server.kill()
+        self.proxy.cut()
 
-    @abstractmethod
-    def start(self) -> None: ...
+    def start(self) -> None:
+        self.server.start()
+
+    def close(self) -> None:
+        self.proxy.close()
+        self.server.close()
 
 
 class Duckdb(TargetUnderTest):
@@ -87,23 +95,10 @@ class Redis(ServerUnderTest):
     form = "hash"
 
     def __init__(self, directory: Path):
-        super().__init__(directory)
-        self.server = RedisServer()
-        self.proxy = Proxy(self.server.port)
+        super().__init__(directory, RedisServer())
 
     def options(self) -> str:
         return f'url: "redis://127.0.0.1:{self.proxy.port}/0", as: {self.form}, timeout: 3s'
-
-    def kill(self) -> None:
-        self.server.kill()
-        self.proxy.cut()
-
-    def start(self) -> None:
-        self.server.start()
-
-    def close(self) -> None:
-        self.proxy.close()
-        self.server.close()
 
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
         client = self.server.client()
@@ -170,27 +165,14 @@ class Webhook(ServerUnderTest):
     more = "parallel: 8"
 
     def __init__(self, directory: Path):
-        super().__init__(directory)
-        self.receiver = Receiver()
-        self.proxy = Proxy(self.receiver.port)
+        super().__init__(directory, Receiver())
 
     def options(self) -> str:
         return f'url: "http://127.0.0.1:{self.proxy.port}/hook", timeout: 3s, {self.more}'
 
-    def kill(self) -> None:
-        self.receiver.kill()
-        self.proxy.cut()
-
-    def start(self) -> None:
-        self.receiver.start()
-
-    def close(self) -> None:
-        self.proxy.close()
-        self.receiver.close()
-
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
         state: dict[tuple, dict] = {}
-        for event in self.receiver.events():
+        for event in self.server.events():
             if (event["schema"], event["table"]) == (schema, table):
                 play(event, state)
         return [tuple(as_text(row.get(column)) for column in columns) for row in state.values()]
@@ -216,21 +198,12 @@ class Clickhouse(ServerUnderTest):
     numbers = itertools.count(1)
 
     def __init__(self, directory: Path):
-        super().__init__(directory)
-        self.server = clickhouse_server()
-        self.proxy = Proxy(self.server.port)
+        super().__init__(directory, clickhouse_server())
         self.database = f"conformance_{next(self.numbers)}"
         self.server.run(f"CREATE DATABASE {self.database}")
 
     def options(self) -> str:
         return f'url: "{self.server.url(self.database, self.proxy.port)}", timeout: 3s'
-
-    def kill(self) -> None:
-        self.server.kill()
-        self.proxy.cut()
-
-    def start(self) -> None:
-        self.server.start()
 
     def close(self) -> None:
         self.proxy.close()

@@ -2,55 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from e2e.redis_server import RedisServer
+from e2e.redis_server import COLUMNS, RedisServer, assert_same_orders, counts, hashes, run_file, start
 from e2e.shop import Shop
 from e2e.tailrace import Exit
 
-ORDERS = "SELECT id::text, customer::text, total::text, state::text, tags::text, note::text FROM orders"
-COLUMNS = ("id", "customer", "total", "state", "tags", "note")
-
-
-@pytest.fixture
-def server() -> Iterator[RedisServer]:
-    made = RedisServer()
-    yield made
-    made.close()
-
-
-def hashes(server: RedisServer, pattern: str) -> dict[str, dict[str, str]]:
-    client = server.client()
-    keys = list(client.scan_iter(pattern, count=1000))
-    pipeline = client.pipeline(transaction=False)
-    for key in keys:
-        pipeline.hgetall(key)
-    return dict(zip(keys, pipeline.execute()))
-
-
-def assert_same_orders(mirror: Shop, server: RedisServer) -> None:
-    expected = {f"public.orders:{row[0]}": {name: value for name, value in zip(COLUMNS, row) if value is not None}
-                for row in mirror.cluster.query(ORDERS, database=mirror.database)}
-    assert hashes(server, "public.orders:*") == expected
-
-
-def start(mirror: Shop, server: RedisServer, *options: str) -> None:
-    mirror.target = server.url
-    mirror.start(*options)
-
-
-def run_file(mirror: Shop, sink: str, *options: str) -> None:
-    """A pipeline file with one Redis sink; `sink`: the keys below `redis:`, as flow YAML."""
-    file = mirror.tailrace.directory / "shop.yaml"
-    file.write_text(f"name: shop\nsource:\n  postgres: {{url: \"{mirror.cluster.url(mirror.database)}\"}}\n"
-                    f"log:\n  journal: {{path: {mirror.tailrace.state}}}\nsinks:\n  cache:\n    redis: {{{sink}}}\n")
-    mirror.process = mirror.tailrace.start("run", file, *options)
-
-
-def counts(mirror: Shop) -> dict:
-    return mirror.tailrace.status()["sinks"][0]
 
 
 def assert_counts_add_up(mirror: Shop) -> None:
@@ -59,37 +17,37 @@ def assert_counts_add_up(mirror: Shop) -> None:
 
 
 @pytest.mark.smoke
-def test_rows_are_hashes_and_follow_every_change(mirror: Shop, server: RedisServer):
-    start(mirror, server)
+def test_rows_are_hashes_and_follow_every_change(mirror: Shop, redis: RedisServer):
+    start(mirror, redis)
     mirror.wait()
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)
     mirror.change()
     mirror.cluster.execute("UPDATE orders SET note = NULL, tags = '{\"a b\",NULL}' WHERE id % 5 = 0", database=mirror.database)
     mirror.wait()
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)
     mirror.cluster.execute("TRUNCATE orders", "INSERT INTO orders (customer, total) VALUES (1, 1)", database=mirror.database)
     mirror.wait()
     mirror.stop()
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)
 
 
-def test_kill_9_loses_and_doubles_nothing(mirror: Shop, server: RedisServer):
-    start(mirror, server)
+def test_kill_9_loses_and_doubles_nothing(mirror: Shop, redis: RedisServer):
+    start(mirror, redis)
     mirror.wait()
     for _ in range(3):
         mirror.change()
         mirror.process.kill()
-        start(mirror, server)
+        start(mirror, redis)
     mirror.wait()
     assert_counts_add_up(mirror)
     mirror.stop()
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)
 
 
 @pytest.mark.parametrize("point", ["redis.before_exec", "redis.after_exec", "rows.copy_mid", "rows.after_write",
                                    "rows.table_emptied", "copies_finished"])
-def test_a_crash_at_any_step_is_gone_on_from(mirror: Shop, server: RedisServer, point: str):
-    mirror.target = server.url
+def test_a_crash_at_any_step_is_gone_on_from(mirror: Shop, redis: RedisServer, point: str):
+    mirror.target = redis.url
     mirror.start(TAILRACE_CRASH_AT=f"{point}:1")
     deadline = time.monotonic() + 60
     while mirror.process.code is None and time.monotonic() < deadline:
@@ -98,40 +56,40 @@ def test_a_crash_at_any_step_is_gone_on_from(mirror: Shop, server: RedisServer, 
                                database=mirror.database)
         time.sleep(0.3)
     assert mirror.process.code is not None, f"{point} was not reached"
-    start(mirror, server)
+    start(mirror, redis)
     mirror.wait()
     mirror.stop()
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)
 
 
-def test_a_server_that_is_down_for_a_while_is_caught_up_with(mirror: Shop, server: RedisServer):
-    start(mirror, server)
+def test_a_server_that_is_down_for_a_while_is_caught_up_with(mirror: Shop, redis: RedisServer):
+    start(mirror, redis)
     mirror.wait()
-    server.kill()
+    redis.kill()
     mirror.change()
     deadline = time.monotonic() + 30
     while counts(mirror)["state"] != "retrying" and time.monotonic() < deadline:
         time.sleep(0.1)
     assert "127.0.0.1" in counts(mirror)["last_error"]
-    server.start()
+    redis.start()
     mirror.wait()
     mirror.stop()
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)
 
 
-def test_a_server_that_lost_everything_is_filled_anew(mirror: Shop, server: RedisServer):
-    start(mirror, server)
+def test_a_server_that_lost_everything_is_filled_anew(mirror: Shop, redis: RedisServer):
+    start(mirror, redis)
     mirror.wait()
     mirror.stop()
-    server.client().flushall()
+    redis.client().flushall()
     mirror.change()
-    start(mirror, server)
+    start(mirror, redis)
     mirror.wait()
     mirror.stop()
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)
 
 
-def test_rows_as_json_are_what_the_source_calls_json(mirror: Shop, server: RedisServer):
+def test_rows_as_json_are_what_the_source_calls_json(mirror: Shop, redis: RedisServer):
     mirror.cluster.execute(
         "CREATE TABLE kinds (id int PRIMARY KEY, b bool, n numeric, f float8, t text, j json, jb jsonb, a int[], ta text[], "
         "ts timestamp, tz timestamptz, d date, u uuid, by bytea)",
@@ -141,22 +99,22 @@ def test_rows_as_json_are_what_the_source_calls_json(mirror: Shop, server: Redis
         "INSERT INTO kinds (id) VALUES (2)",
         "INSERT INTO kinds (id, n, f, ts, tz, d) VALUES (3, 'NaN', '-Infinity', 'infinity', '-infinity', 'infinity')",
         database=mirror.database)
-    run_file(mirror, f'url: "{server.url}", as: json, key: "{{table}}/{{key}}"')
+    run_file(mirror, f'url: "{redis.url}", as: json, key: "{{table}}/{{key}}"')
     mirror.wait()
     mirror.cluster.execute("UPDATE kinds SET id = id + 10", database=mirror.database)
     mirror.wait()
     mirror.stop()
     expected = {f"kinds/{row[0]}": row[1] for row in
                 mirror.cluster.query("SELECT id, row_to_json(kinds) FROM kinds", database=mirror.database)}
-    client = server.client()
+    client = redis.client()
     there = {key: json.loads(client.get(key)) for key in client.scan_iter("kinds/*")}
     assert there == expected
 
 
-def test_values_that_were_not_sent_are_read_from_the_source(mirror: Shop, server: RedisServer):
+def test_values_that_were_not_sent_are_read_from_the_source(mirror: Shop, redis: RedisServer):
     mirror.cluster.execute("CREATE TABLE big (id int PRIMARY KEY, n int, t text)", "ALTER TABLE big ALTER t SET STORAGE EXTERNAL",
                            "INSERT INTO big SELECT g, g, repeat(g::text, 3000) FROM generate_series(1, 20) g", database=mirror.database)
-    start(mirror, server)
+    start(mirror, redis)
     mirror.wait()
     mirror.cluster.execute("UPDATE big SET n = n + 1", "UPDATE big SET id = id + 100 WHERE id = 3", database=mirror.database)
     mirror.wait()
@@ -166,11 +124,11 @@ def test_values_that_were_not_sent_are_read_from_the_source(mirror: Shop, server
     mirror.stop()
     expected = {f"public.big:{row[0]}": {"id": row[0], "n": row[1], "t": row[2]} for row in
                 mirror.cluster.query("SELECT id::text, n::text, t FROM big", database=mirror.database)}
-    assert hashes(server, "public.big:*") == expected
+    assert hashes(redis, "public.big:*") == expected
 
 
-def test_every_change_is_one_entry_of_a_stream_over_kills(mirror: Shop, server: RedisServer):
-    sink = f'url: "{server.url}", as: stream'
+def test_every_change_is_one_entry_of_a_stream_over_kills(mirror: Shop, redis: RedisServer):
+    sink = f'url: "{redis.url}", as: stream'
     run_file(mirror, sink)
     mirror.wait()
     for n in range(5):
@@ -182,7 +140,7 @@ def test_every_change_is_one_entry_of_a_stream_over_kills(mirror: Shop, server: 
             run_file(mirror, sink)
     mirror.wait()
     mirror.stop()
-    entries = [json.loads(fields["event"]) for _, fields in server.client().xrange("public.empty_table")]
+    entries = [json.loads(fields["event"]) for _, fields in redis.client().xrange("public.empty_table")]
     assert len(entries) == 5 * 102
     assert [entry["op"] for entry in entries[100:102]] == ["u", "d"]
     assert entries[100]["row"] == {"id": 7, "v": "y"} and entries[101]["old"] == {"id": 8}
@@ -190,43 +148,43 @@ def test_every_change_is_one_entry_of_a_stream_over_kills(mirror: Shop, server: 
     assert seqs == sorted(set(seqs))
 
 
-def test_a_sorted_set_is_ordered_by_a_column(mirror: Shop, server: RedisServer):
+def test_a_sorted_set_is_ordered_by_a_column(mirror: Shop, redis: RedisServer):
     mirror.cluster.execute("CREATE TABLE game (player text PRIMARY KEY, points numeric)",
                            "INSERT INTO game VALUES ('ann', 5), ('bob', 7.5), ('eve', NULL)", database=mirror.database)
-    run_file(mirror, f'url: "{server.url}", as: sorted_set, key: top, member: "{{player}}", score: points')
+    run_file(mirror, f'url: "{redis.url}", as: sorted_set, key: top, member: "{{player}}", score: points')
     mirror.wait()
-    assert server.client().zrevrange("top", 0, -1, withscores=True) == [("bob", 7.5), ("ann", 5.0)]
+    assert redis.client().zrevrange("top", 0, -1, withscores=True) == [("bob", 7.5), ("ann", 5.0)]
     mirror.cluster.execute("UPDATE game SET points = 9 WHERE player = 'eve'", "UPDATE game SET points = 'NaN' WHERE player = 'ann'",
                            "DELETE FROM game WHERE player = 'bob'", database=mirror.database)
     mirror.wait()
     assert counts(mirror)["dead_letters"] == 1
     assert_counts_add_up(mirror)
     mirror.stop()
-    assert server.client().zrevrange("top", 0, -1, withscores=True) == [("eve", 9.0), ("ann", 5.0)]
+    assert redis.client().zrevrange("top", 0, -1, withscores=True) == [("eve", 9.0), ("ann", 5.0)]
 
 
-def test_a_new_table_and_an_altered_one_are_copied_while_others_go_on(mirror: Shop, server: RedisServer):
+def test_a_new_table_and_an_altered_one_are_copied_while_others_go_on(mirror: Shop, redis: RedisServer):
     mirror.cluster.execute("CREATE PUBLICATION tailrace_shop FOR ALL TABLES", database=mirror.database)
-    start(mirror, server, "--log-level", "info")
+    start(mirror, redis, "--log-level", "info")
     mirror.wait()
     mirror.cluster.execute("CREATE TABLE late (id int PRIMARY KEY, v text)", "INSERT INTO late SELECT g, 'x' FROM generate_series(1, 10) g",
                            "ALTER TABLE orders ADD COLUMN extra int DEFAULT 7", "UPDATE orders SET total = 1 WHERE id = 5",
                            "INSERT INTO late VALUES (11, 'y')", database=mirror.database)
     deadline = time.monotonic() + 30
-    while len(hashes(server, "public.late:*")) < 11 and time.monotonic() < deadline:
+    while len(hashes(redis, "public.late:*")) < 11 and time.monotonic() < deadline:
         time.sleep(0.2)
     mirror.wait()
     mirror.stop()
-    assert hashes(server, "public.late:*")["public.late:11"] == {"id": "11", "v": "y"}
-    assert {row["extra"] for row in hashes(server, "public.orders:*").values()} == {"7"}
+    assert hashes(redis, "public.late:*")["public.late:11"] == {"id": "11", "v": "y"}
+    assert {row["extra"] for row in hashes(redis, "public.orders:*").values()} == {"7"}
 
 
-def test_keys_of_somebody_else_are_not_touched(mirror: Shop, server: RedisServer):
-    server.client().set("public.orders:1", "mine")
-    start(mirror, server)
+def test_keys_of_somebody_else_are_not_touched(mirror: Shop, redis: RedisServer):
+    redis.client().set("public.orders:1", "mine")
+    start(mirror, redis)
     assert mirror.process.wait(30) == Exit.UNREACHABLE
     assert "TR817" in mirror.process.err()
-    assert server.client().get("public.orders:1") == "mine"
+    assert redis.client().get("public.orders:1") == "mine"
 
 
 @pytest.mark.parametrize(("options", "url", "code"), [

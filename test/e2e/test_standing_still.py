@@ -4,10 +4,9 @@ import time
 
 import pytest
 
-from e2e.redis_server import RedisServer
+from e2e.redis_server import RedisServer, assert_same_orders, counts, hashes, run_file, start
 from e2e.shop import Shop
 from e2e.tailrace import Exit
-from e2e.test_redis import assert_same_orders, counts, hashes, run_file, server, start  # noqa: F401 (server is a fixture)
 
 
 def command(mirror: Shop, *words: str):
@@ -21,37 +20,37 @@ def until(condition, what: str) -> None:
         time.sleep(0.05)
 
 
-def test_a_paused_sink_stands_still_over_restarts_until_it_is_resumed(mirror: Shop, server: RedisServer):
-    start(mirror, server)
+def test_a_paused_sink_stands_still_over_restarts_until_it_is_resumed(mirror: Shop, redis: RedisServer):
+    start(mirror, redis)
     mirror.wait()
     assert command(mirror, "pause", "--sink", "mirror").code == Exit.DONE
     until(lambda: counts(mirror)["state"] == "paused", "it goes on")
-    before = hashes(server, "public.orders:*")
+    before = hashes(redis, "public.orders:*")
     mirror.change()
     time.sleep(0.5)
     mirror.stop()
-    start(mirror, server)
+    start(mirror, redis)
     until(lambda: counts(mirror)["state"] == "paused", "the restart forgot it")
-    assert hashes(server, "public.orders:*") == before
+    assert hashes(redis, "public.orders:*") == before
     assert command(mirror, "resume").code == Exit.DONE
     mirror.wait()
     mirror.stop()
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)
 
 
-def test_a_stopped_pipeline_can_be_told_too_and_does_not_wait_for_what_is_paused(mirror: Shop, server: RedisServer):
-    start(mirror, server, "--until-caught-up")
+def test_a_stopped_pipeline_can_be_told_too_and_does_not_wait_for_what_is_paused(mirror: Shop, redis: RedisServer):
+    start(mirror, redis, "--until-caught-up")
     assert mirror.process.wait(60) == Exit.DONE
     assert command(mirror, "pause").code == Exit.DONE
-    start(mirror, server, "--until-caught-up")
+    start(mirror, redis, "--until-caught-up")
     assert mirror.process.wait(60) == Exit.UNREACHABLE
     assert "TR695" in mirror.process.err()
     assert command(mirror, "resume", "--sink", "nobody").code == Exit.REQUEST
     assert command(mirror, "resume", "--sink", "mirror").code == Exit.DONE
     mirror.change()
-    start(mirror, server, "--until-caught-up")
+    start(mirror, redis, "--until-caught-up")
     assert mirror.process.wait(60) == Exit.DONE
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)
 
 
 def test_a_paused_duckdb_file_is_free_for_others(mirror: Shop):
@@ -68,8 +67,8 @@ def test_a_paused_duckdb_file_is_free_for_others(mirror: Shop):
 
 
 @pytest.mark.parametrize("by", ["lsn", "time"])
-def test_a_sink_that_is_taken_back_ends_at_the_same_rows(mirror: Shop, server: RedisServer, by: str):
-    start(mirror, server)
+def test_a_sink_that_is_taken_back_ends_at_the_same_rows(mirror: Shop, redis: RedisServer, by: str):
+    start(mirror, redis)
     mirror.wait()
     mirror.change()
     lsn, moment = mirror.cluster.query("SELECT pg_current_wal_lsn()::text, clock_timestamp()::text", database=mirror.database)[0]
@@ -82,11 +81,11 @@ def test_a_sink_that_is_taken_back_ends_at_the_same_rows(mirror: Shop, server: R
     until(lambda: counts(mirror)["rows_received"] > received, "nothing comes again")
     mirror.wait()
     mirror.stop()
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)
 
 
-def test_every_event_behind_the_place_comes_again_and_an_entry_is_there_once(mirror: Shop, server: RedisServer):
-    run_file(mirror, f'url: "{server.url}", as: stream')
+def test_every_event_behind_the_place_comes_again_and_an_entry_is_there_once(mirror: Shop, redis: RedisServer):
+    run_file(mirror, f'url: "{redis.url}", as: stream')
     mirror.wait()
     lsn = mirror.cluster.query("SELECT pg_current_wal_lsn()::text", database=mirror.database)[0][0]
     mirror.cluster.execute("INSERT INTO empty_table SELECT g, 'x' FROM generate_series(1, 100) g", database=mirror.database)
@@ -95,7 +94,7 @@ def test_every_event_behind_the_place_comes_again_and_an_entry_is_there_once(mir
     until(lambda: counts(mirror)["rows_received"] >= 200, "nothing comes again")
     mirror.wait()
     mirror.stop()
-    assert server.client().xlen("public.empty_table") == 100
+    assert redis.client().xlen("public.empty_table") == 100
 
 
 def test_a_target_that_holds_the_rows_of_its_place_is_not_taken_back(mirror: Shop):
@@ -110,13 +109,13 @@ def test_a_target_that_holds_the_rows_of_its_place_is_not_taken_back(mirror: Sho
     mirror.assert_equal()
 
 
-def test_a_table_is_copied_anew_on_request(mirror: Shop, server: RedisServer):
-    start(mirror, server, "--log-level", "info")
+def test_a_table_is_copied_anew_on_request(mirror: Shop, redis: RedisServer):
+    start(mirror, redis, "--log-level", "info")
     mirror.wait()
-    server.client().delete("public.orders:5", "public.orders:6")
+    redis.client().delete("public.orders:5", "public.orders:6")
     assert command(mirror, "snapshot", "public.orders").code == Exit.DONE
-    until(lambda: len(hashes(server, "public.orders:*")) == 1000, "it is not copied")
+    until(lambda: len(hashes(redis, "public.orders:*")) == 1000, "it is not copied")
     mirror.change()
     mirror.wait()
     mirror.stop()
-    assert_same_orders(mirror, server)
+    assert_same_orders(mirror, redis)

@@ -15,6 +15,9 @@ namespace {
 using sinks::RowChange;
 using sinks::RowOperation;
 
+/// What is forgotten is only asked again.
+constexpr std::size_t kMostSeenKeys = 100'000;
+
 /// The row that a change is about: the new one, else the old one.
 TupleView row_of(const RowChange& change) { return change.new_row.present() ? change.new_row : change.old_row; }
 
@@ -69,24 +72,23 @@ void RedisWriter::write(std::span<const RowChange> changes, const sinks::StateCh
 void RedisWriter::see_types(std::span<const RowChange> changes) {
   const bool beside = spec_.form == Form::kStream || spec_.form == Form::kSortedSet;
   if (!beside) return;
-  std::vector<std::pair<std::size_t, std::string>> asked;
-  for (std::size_t at = 0; at < changes.size(); ++at) {
+  std::unordered_set<std::string> asked;
+  for (const RowChange& change : changes) {
     std::string key;
-    if (!shape_of(*changes[at].relation).key.append(row_of(changes[at]), key)) continue;
-    if (seen_keys_.contains(key) || std::ranges::any_of(asked, [&](const auto& other) { return other.second == key; }))
-      continue;
-    connection_.add({"TYPE", key});
-    asked.emplace_back(at, std::move(key));
+    if (shape_of(*change.relation).key.append(row_of(change), key) && !seen_keys_.contains(key))
+      asked.insert(std::move(key));
   }
   if (asked.empty()) return;
+  for (const std::string& key : asked) connection_.add({"TYPE", key});
   const std::vector<Reply> types = connection_.run();
-  for (std::size_t n = 0; n < asked.size(); ++n) {
-    if (types[n].is_error()) throw_error(types[n], display_);
-    if (types[n].text != "none" && types[n].text != (spec_.form == Form::kStream ? "stream" : "zset"))
-      throw sinks::RowsRefused("TR815", fmt::format("a key of {} holds a {} that is not ours", display_, types[n].text),
+  for (const Reply& type : types) {
+    if (type.is_error()) throw_error(type, display_);
+    if (type.text != "none" && type.text != (spec_.form == Form::kStream ? "stream" : "zset"))
+      throw sinks::RowsRefused("TR815", fmt::format("a key of {} holds a {} that is not ours", display_, type.text),
                                "choose another `key`, or remove what is there");
-    seen_keys_.insert(std::move(asked[n].second));
   }
+  if (seen_keys_.size() >= kMostSeenKeys) seen_keys_.clear();
+  seen_keys_.merge(asked);
 }
 
 void RedisWriter::add(const RowChange& change) {

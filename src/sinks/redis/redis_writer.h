@@ -47,7 +47,7 @@ class RedisWriter final : public sinks::RowWriter {
   Connection connection_;
   const std::string display_;
   std::unordered_map<const Relation*, std::unique_ptr<Shape>> shapes_;
-  /// Keys whose type was seen.
+  /// Keys whose type was seen, some of them.
   std::unordered_set<std::string> seen_keys_;
   /// Per command between MULTI and EXEC: whether it is a streamed change's entry, which may be there already.
   std::vector<bool> may_repeat_;

@@ -9,9 +9,12 @@ namespace tailrace::webhook {
 
 DeliveryOrder::DeliveryOrder(std::span<const sinks::RowChange> changes) : nodes_(changes.size()) {
   std::map<std::uint32_t, Table> tables;
+  std::unordered_map<const Relation*, std::vector<std::size_t>> key_columns;
   for (std::size_t at = 0; at < changes.size(); ++at) {
     Table& table = tables[changes[at].relation->oid.value()];
-    const std::vector<std::string> keys = sinks::keys_of(changes[at]);
+    const auto [columns, is_new] = key_columns.try_emplace(changes[at].relation);
+    if (is_new) columns->second = changes[at].relation->match_key();
+    const std::vector<std::string> keys = sinks::keys_of(changes[at], columns->second);
     if (keys.empty()) {
       place_floor(at, table);
     } else {
