@@ -60,6 +60,18 @@ std::string rewritten(const Relation& before, const Relation& after, const Schem
   return "the table was rewritten when its columns changed";
 }
 
+/// The catalog was asked when the column had another name or type already, or was gone: it did not say of this column
+/// what older rows show in it.
+std::optional<std::string> doubtful_defaults(const Relation& after, const SchemaChange& change) {
+  if (!after.as_of.valid()) return std::nullopt;
+  for (const auto& added : change.added) {
+    const Column& column = after.columns[added.after];
+    if (column.written == 0)
+      return "column " + quoted(column.name) + " was altered again before it was known what older rows show in it";
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> doubtful_columns(const Relation& before, const Relation& after, const SchemaChange& change) {
   for (const auto& [from, to] : change.kept) {
     const Column& was = before.columns[from];
@@ -232,6 +244,7 @@ SchemaExplanation explain(const Relation& before, const RelationPtr& after, bool
   if (auto doubt = doubtful_attnums(before, *after)) return {std::nullopt, nullptr, *doubt};
   match_columns(before, *after, change);
   if (auto doubt = doubtful_columns(before, *after, change)) return {std::nullopt, nullptr, *doubt};
+  if (auto doubt = emptied ? std::nullopt : doubtful_defaults(*after, change)) return {std::nullopt, nullptr, *doubt};
   if (leaves_out_attnums(before, *after, change))
     return {std::nullopt, nullptr, "columns were added and dropped between two changes, or are published anew"};
   if (!emptied && !same_storage(before, *after)) return {std::nullopt, nullptr, rewritten(before, *after, change)};

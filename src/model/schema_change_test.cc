@@ -262,6 +262,15 @@ TEST(SchemaChange, AnotherStorageOfATableWithoutRowsSaysNothing) {
   EXPECT_EQ(found.after->storage, 501u);
 }
 
+TEST(SchemaChange, WhatOlderRowsShowInANewColumnIsNotGuessedWhereTheCatalogHadGoneOn) {
+  const auto before = Version().column("id", 1).as_of(100);
+  const auto known = Version().column("id", 1).column("n", 2).written(700).missing("7").as_of(200);
+  ASSERT_TRUE(explained(before, known).change);
+  const auto renamed_since = Version().column("id", 1).column("n", 2).as_of(300);
+  EXPECT_EQ(explained(before, renamed_since).doubt,
+            "column \"n\" was altered again before it was known what older rows show in it");
+}
+
 TEST(SchemaChange, AFormThatIsGoneLeavesOlderValuesUnknownAndOneMoreDoesNot) {
   const auto before = Version().as_of(10).column("id", 1).column("m", 2).forms({1, 2});
   EXPECT_TRUE(explained(before, Version().as_of(20).column("id", 1).column("m", 2).forms({1, 2, 3})).change);

@@ -90,6 +90,18 @@ def test_alterations_while_nobody_looks_are_followed_from_the_stream(mirror: Sho
     assert_same(mirror, "public.customers", "id", "name", "a", "b")
 
 
+@pytest.mark.parametrize("then", ["RENAME COLUMN level TO grade", "ALTER COLUMN level TYPE numeric(12,2)"])
+def test_the_default_of_a_column_that_was_altered_again_while_nobody_looked_is_in_older_rows(mirror: Shop, then: str):
+    run(mirror, more=", history: true")
+    mirror.stop()
+    execute(mirror, "ALTER TABLE customers ADD COLUMN level numeric(6,2) DEFAULT 1.50", "UPDATE customers SET name = 'x' WHERE id = 2",
+            f"ALTER TABLE customers {then}", "UPDATE customers SET name = 'y' WHERE id = 3")
+    run(mirror, more=", history: true")
+    settle(mirror)
+    mirror.stop()
+    assert_same(mirror, "public.customers", "id", "name", "grade" if "RENAME" in then else "level")
+
+
 @pytest.mark.parametrize("dropped", ["hold", "drop", "keep"])
 def test_a_dropped_column_is_treated_as_the_pipeline_says(mirror: Shop, dropped: str):
     run(mirror, dropped)
