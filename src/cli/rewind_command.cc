@@ -22,7 +22,8 @@ struct RewindArguments {
 };
 
 ExitCode rewind(const RewindArguments& arguments, const GlobalOptions& globals) {
-  const Moment to = parse_moment(arguments.to, "--to");
+  const bool snapshot = arguments.to == "snapshot";
+  const Moment to = snapshot ? Moment{} : parse_moment(arguments.to, "--to");
   auto client = pipeline::ControlClient::connect(pipeline::find_state(globals.state, arguments.name));
   if (!client)
     throw RetryError("TR514", "this pipeline is not running", "start it with `tailrace run` or `tailrace mirror`");
@@ -30,9 +31,12 @@ ExitCode rewind(const RewindArguments& arguments, const GlobalOptions& globals) 
                                              {"sink", arguments.sink},
                                              {"lsn", to.lsn ? to.lsn->str() : ""},
                                              {"time", to.time.micros()},
+                                             {"snapshot", snapshot},
                                              {"timeout_ms", kPatience.count()}});
   if (globals.json) {
     fmt::print("{}\n", answer.dump());
+  } else if (!globals.quiet && snapshot) {
+    fmt::print(stderr, "copying   every table of {}; `tailrace status` tells how far\n", arguments.sink);
   } else if (!globals.quiet) {
     fmt::print(stderr, "rewound   {} to {}; what follows in the log comes again\n", arguments.sink,
                answer.value("lsn", ""));
@@ -50,9 +54,11 @@ void add_rewind_command(Frame& frame) {
                     [arguments](const GlobalOptions& globals) { return rewind(*arguments, globals); });
   command->add_option("name", arguments->name, "Pipeline")->required()->type_name("NAME");
   command->add_option("--sink", arguments->sink, "Which sink")->required()->type_name("SINK");
-  command->add_option("--to", arguments->to, "The last transaction that ended by then")
+  command
+      ->add_option("--to", arguments->to,
+                   "The last transaction that ended by then; `snapshot`: every table is copied again as it is now")
       ->required()
-      ->type_name("LSN|TIME");
+      ->type_name("LSN|TIME|snapshot");
 }
 
 }  // namespace tailrace::cli

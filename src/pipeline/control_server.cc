@@ -162,6 +162,9 @@ void ControlServer::answer(Client& client, const Json& request, std::stop_token 
   } else if (what == "pause") {
     pipeline_.set_paused(text_of(request, "sink"), request.value("paused", true));
     channel.write(done_line(Json::object()));
+  } else if (what == "rewind" && request.value("snapshot", false)) {
+    pipeline_.copy_everything_again(text_of(request, "sink"), stop);
+    channel.write(done_line(Json::object()));
   } else if (what == "rewind") {
     const Cursor to = pipeline_.rewind(
         text_of(request, "sink"), {Lsn::parse(text_of(request, "lsn")), PgTime(request.value("time", std::int64_t{0}))},

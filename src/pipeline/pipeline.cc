@@ -227,6 +227,16 @@ void Pipeline::copy_again(const std::vector<std::string>& tables, const std::str
   for (const auto& one : runners_) one->request_copies(requests);
 }
 
+void Pipeline::copy_everything_again(const std::string& sink, std::stop_token stop) {
+  SinkRunner& asked = runner(sink);
+  const std::unique_ptr<sources::Copy> published = begin_copy(std::move(stop), {});
+  if (!published) return;
+  std::vector<CopyRequest> requests;
+  for (const sources::TableToCopy& table : published->tables())
+    requests.push_back({{table.relation->schema, table.relation->name}, {}});
+  asked.request_copies(requests);
+}
+
 FencedRows Pipeline::read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
                                std::stop_token stop) {
   return source_->read_keys(relation, keys, std::move(stop));

@@ -65,6 +65,10 @@ class Pipeline final : private RunnerHost {
   /// for `sink` alone. Throws BadConfigError TR513 for an unknown sink.
   void copy_again(const std::vector<std::string>& tables, const std::string& where, const std::string& sink);
 
+  /// Has every table that the source publishes now copied again for this sink. Throws as copy_again() and the source
+  /// do.
+  void copy_everything_again(const std::string& sink, std::stop_token stop);
+
   /// See SinkRunner::set_paused; `sink` empty: every sink. Throws BadConfigError TR513 for an unknown one.
   void set_paused(const std::string& sink, bool paused);
   /// See SinkRunner::rewind.

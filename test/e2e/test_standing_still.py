@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from e2e.changing import copied_again
 from e2e.redis_server import RedisServer, assert_same_orders, counts, hashes, run_file, start
 from e2e.shop import Shop
 from e2e.tailrace import Exit
@@ -119,3 +120,31 @@ def test_a_table_is_copied_anew_on_request(mirror: Shop, redis: RedisServer):
     mirror.wait()
     mirror.stop()
     assert_same_orders(mirror, redis)
+
+
+def test_every_table_of_one_sink_is_copied_again_as_it_is_now(mirror: Shop, redis: RedisServer):
+    start(mirror, redis)
+    mirror.wait()
+    client = redis.client()
+    client.delete("public.orders:5", "public.customers:7")
+    client.hset("public.customers:8", "name", "somebody else")
+    assert command(mirror, "rewind", "--sink", "nobody", "--to", "snapshot").code == Exit.REQUEST
+    assert command(mirror, "rewind", "--sink", "mirror", "--to", "snapshot").code == Exit.DONE
+    until(lambda: client.exists("public.orders:5", "public.customers:7") == 2, "they are not copied")
+    mirror.change()
+    mirror.wait()
+    mirror.stop()
+    assert_same_orders(mirror, redis)
+    found = sorted((int(row["id"]), row["name"]) for row in hashes(redis, "public.customers:*").values())
+    assert found == mirror.cluster.query("SELECT id, name FROM customers ORDER BY id", database=mirror.database)
+
+
+def test_every_table_of_a_duckdb_file_is_copied_again_beside_the_stream(mirror: Shop):
+    mirror.start("--log-level", "info")
+    mirror.wait()
+    assert command(mirror, "rewind", "--sink", "mirror", "--to", "snapshot").code == Exit.DONE
+    mirror.change()
+    until(lambda: copied_again(mirror) == 3, "not every table is copied")
+    mirror.wait()
+    mirror.stop()
+    mirror.assert_equal()
