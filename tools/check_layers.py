@@ -14,13 +14,14 @@ MAX_LINES = 500
 
 # Room -> the rooms it may include besides itself. Everything points down.
 FORMATS = {"formats", "pgoutput"}
-BELOW_SINKS = {"base", "net", "model", "config"} | FORMATS
+BELOW_SINKS = {"base", "net", "model", "config", "vectors"} | FORMATS
 ALLOWED = {
     "base": set(),
     "net": {"base"},
     "model": {"base"},
     "pgoutput": {"base", "model"},
     "formats": {"base", "model", "pgoutput"},
+    "vectors": {"base", "model", "formats"},
     "config": {"base", "model"},
     "journal": {"base", "model"} | FORMATS,
     "transforms": BELOW_SINKS,
@@ -46,7 +47,7 @@ FOREIGN_HEADERS = {
     "openssl/evp.h": re.compile(r"^src/sinks/webhook/"),
     "openssl/hmac.h": re.compile(r"^src/sinks/webhook/"),
     "hiredis/read.h": re.compile(r"^src/sinks/redis/"),
-    "duckdb.h": re.compile(r"^src/sinks/duckdb/"),
+    "duckdb.h": re.compile(r"^src/(vectors|sinks/(duckdb|lake))/"),
     "httplib.h": re.compile(r"^src/server/http_server\.cc$"),
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/bytes.h"
 #include "model/tuple.h"
-#include "sinks/duckdb/arena.h"
+#include "sinks/duckdb/types.h"
 
 namespace tailrace::duckdb {
 

@@ -3,9 +3,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "sinks/duckdb/arena.h"
 #include "sinks/duckdb/row_image.h"
 #include "sinks/duckdb/table_shape.h"
+#include "sinks/duckdb/types.h"
 
 namespace tailrace::duckdb {
 

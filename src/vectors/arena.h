@@ -7,7 +7,7 @@
 
 #include "base/bytes.h"
 
-namespace tailrace::duckdb {
+namespace tailrace::vectors {
 
 /// Keeps bytes at fixed addresses until clear(). One owner, one thread.
 class Arena {
@@ -56,4 +56,4 @@ class Arena {
   std::size_t left_ = 0;
 };
 
-}  // namespace tailrace::duckdb
+}  // namespace tailrace::vectors
