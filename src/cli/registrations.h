@@ -27,4 +27,8 @@ pipeline::SinkKind webhook_kind();
 /// Every change as a JSON object of its own. Throws BadConfigError TR830.
 pipeline::SinkSetup webhook_receiver(const std::string& name, const std::string& url);
 
+pipeline::SinkKind lake_kind();
+/// Parquet in folders SCHEMA/TABLE; of a bucket, with what the environment says. Throws BadConfigError TR857.
+pipeline::SinkSetup lake_place(const std::string& name, const std::string& url);
+
 }  // namespace tailrace::cli

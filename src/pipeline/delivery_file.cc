@@ -23,7 +23,7 @@ struct BatchDraft {
 Object<BatchDraft> batch_object() {
   Object<BatchDraft> batch(
       "How much is gathered before it is made durable; the first bound that is reached counts. Transactions stay "
-      "whole.");
+      "whole. Kinds of targets that want few large batches have a bound of their own, which this replaces.");
   batch.integer("rows", &BatchDraft::rows, 0, kMost, "Changes; 0: any number.")
       .size("bytes", &BatchDraft::bytes, "Bytes of changes; 0: any number.")
       .duration("wait", &BatchDraft::wait,
@@ -65,11 +65,12 @@ std::vector<FieldDoc> delivery_fields() {
   return {beside("batch", batch_object()), beside("retry", retry_object()), beside("breaker", breaker_object())};
 }
 
-Delivery read_delivery(const Node& sink, const Reading& reading) {
-  Delivery delivery;
+Delivery read_delivery(const Node& sink, const Reading& reading, Delivery of_kind) {
+  Delivery delivery = of_kind;
   if (const Node* node = sink.find("batch")) {
     BatchDraft draft;
     batch_object().read(draft, *node, reading);
+    delivery.gather = {};
     if (draft.rows > 0) delivery.gather.rows = draft.rows;
     if (draft.bytes > 0) delivery.gather.bytes = draft.bytes;
     delivery.gather.wait = draft.wait;

@@ -134,7 +134,7 @@ PipelineSpec read_pipeline(const Node& node, const Components& components, const
   for (const Entry& sink : draft.sinks->entries) {
     const auto [kind, entry] = kind_of(components.sinks, *sink_doc(components), sink.value, reading);
     SinkSetup setup = kind->read(entry->value, reading, sink.key);
-    setup.delivery = read_delivery(sink.value, reading);
+    setup.delivery = read_delivery(sink.value, reading, setup.delivery);
     for (const SinkSetup& other : spec.sinks)
       if (other.kind == setup.kind && other.display == setup.display)
         throw reading.error("TR209", fmt::format("`{}` and `{}` are one target", other.name, setup.name),

@@ -18,7 +18,7 @@ class RowCopy final : public CopyWriter {
   RowCopy(std::string display, RowTarget& target, RelationPtr relation, LetterBox& letters);
 
   void append(const CopiedRows& rows) override;
-  void finish() override {}
+  void finish() override { writer_->finish(); }
 
  private:
   void write(const std::vector<RowChange>& changes);

@@ -7,10 +7,14 @@ import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+import duckdb
+
 from e2e.clickhouse_server import ClickhouseServer
 from e2e.duckdb_file import rows as duckdb_rows
+from e2e.lake import events as lake_events
 from e2e.proxy import Proxy
 from e2e.redis_server import RedisServer
+from e2e.s3_server import KEY, SECRET, S3Server
 from e2e.webhook_receiver import Receiver
 
 
@@ -33,6 +37,8 @@ class TargetUnderTest(ABC):
     empties_tables = True
     #: It takes some ten thousand rows a second.
     is_fast = True
+    #: What stands beside its kind in the pipeline file, as lines of YAML.
+    beside = ""
 
     def __init__(self, directory: Path):
         self.directory = directory
@@ -52,7 +58,7 @@ class TargetUnderTest(ABC):
 class ServerUnderTest(TargetUnderTest):
     """A target behind a network: it can be away, silent, and cut off in the middle of an answer."""
 
-    def __init__(self, directory: Path, server: RedisServer | ClickhouseServer | Receiver):
+    def __init__(self, directory: Path, server: RedisServer | ClickhouseServer | Receiver | S3Server):
         super().__init__(directory)
         self.server = server
         self.proxy = Proxy(server.port)
@@ -244,5 +250,70 @@ class ClickhouseEvents(Clickhouse):
         return [tuple(row.get(column) for column in columns) for row in state.values()]
 
 
+class Lake(TargetUnderTest):
+    """Its events, played from the first to the last, have to give the rows, and none may be there twice."""
+
+    kind = "lake"
+    crash_points = ("lake.object_staged", "lake.before_commit", "lake.committed", "lake.object_published", "lake.published")
+    refused = ("numeric(10,2)", "'NaN'")
+    keeps_columns_of_rows = False
+    beside = "    batch: {wait: 100ms}\n"
+    form = "parquet"
+
+    @property
+    def place(self) -> str:
+        return str(self.directory / "lake")
+
+    def options(self) -> str:
+        return f'url: "file://{self.place}", format: {self.form}'
+
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        return duckdb.connect()
+
+    def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        events = lake_events(self.connection(), self.place, schema, table, self.form)
+        state: dict[tuple, dict] = {}
+        last = -1
+        for event in events:
+            assert event["seq"] > last or event["op"] == "r", "an event is there twice"
+            last = event["seq"]
+            play(event, state)
+        return [tuple(as_text(row.get(column)) for column in columns) for row in state.values()]
+
+
+@functools.cache
+def s3_server() -> S3Server:
+    """One server for all tests of a worker; each has a bucket of its own."""
+    server = S3Server()
+    atexit.register(server.close)
+    return server
+
+
+class LakeS3(ServerUnderTest, Lake):
+    """The same in a bucket, as JSON lines."""
+
+    crash_points = ("lake.committed", "lake.object_published")
+    refused = None
+    form = "json"
+    numbers = itertools.count(1)
+
+    def __init__(self, directory: Path):
+        super().__init__(directory, s3_server())
+        self.bucket = f"conformance-{next(self.numbers)}"
+        self.server.make_bucket(self.bucket)
+
+    @property
+    def place(self) -> str:
+        """Below the server every object is a file."""
+        return str(self.server.directory / "data" / self.bucket / "a lake")
+
+    def options(self) -> str:
+        return (f'url: "s3://{self.bucket}/a lake", endpoint: "http://127.0.0.1:{self.proxy.port}", format: {self.form}, '
+                f'access_key_id: {KEY}, secret_access_key: "{SECRET}", timeout: 3s')
+
+    def close(self) -> None:
+        self.proxy.close()
+
+
 TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Clickhouse, ClickhouseEvents, Redis, RedisJson, RedisStream, Webhook,
-                                                WebhookBatches)
+                                                WebhookBatches, Lake, LakeS3)

@@ -37,7 +37,7 @@ class Followed:
         file = self.tailrace.directory / "shop.yaml"
         file.write_text(
             f'name: shop\nsource:\n  postgres: {{url: "{self.cluster.url(self.database)}"}}\n'
-            f"log:\n  journal: {{path: {self.tailrace.state}}}\nsinks:\n  it:\n    {self.target.kind}: {{{self.target.options()}}}\n"
+            f"log:\n  journal: {{path: {self.tailrace.state}}}\nsinks:\n  it:\n    {self.target.kind}: {{{self.target.options()}}}\n{self.target.beside}"
             "    breaker: {failures: 20, recovery: 1s}\n    retry: {longest: 500ms}\n")
         self.process = self.tailrace.start("run", file, *options, environment=environment)
 

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+
+#include "sinks/row_target.h"
+
+namespace tailrace::lake {
+
+/// The rows of one object while they are gathered. One writer owns it, on its thread.
+class RowFile {
+ public:
+  virtual ~RowFile() = default;
+  /// REQUIRES: the shape does not refuse the change; its bytes stay until take_in() or finish().
+  virtual void append(const sinks::RowChange& change) = 0;
+  /// The bytes of what was appended may go.
+  virtual void take_in() = 0;
+  /// The object's bytes. REQUIRES: the last call.
+  virtual std::string finish() = 0;
+};
+
+}  // namespace tailrace::lake

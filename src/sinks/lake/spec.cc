@@ -1,0 +1,72 @@
+#include "sinks/lake/spec.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "net/url_reader.h"
+#include "sinks/lake/local_store.h"
+#include "sinks/lake/s3_store.h"
+
+namespace tailrace::lake {
+namespace {
+
+constexpr std::string_view kFile = "file://";
+constexpr std::string_view kBucket = "s3://";
+constexpr std::uint16_t kHttpPort = 80;
+constexpr std::uint16_t kHttpsPort = 443;
+
+const net::UrlReader& reader() {
+  static const net::UrlReader made("lake's", "TR857",
+                                   "write `url` as file://DIRECTORY or s3://BUCKET/PREFIX, `endpoint` as https://HOST");
+  return made;
+}
+
+void read_bucket(std::string_view rest, LakeSpec& spec) {
+  const std::size_t slash = rest.find('/');
+  spec.bucket.emplace();
+  spec.bucket->bucket = rest.substr(0, slash);
+  if (spec.bucket->bucket.empty()) reader().refuse("names no bucket");
+  if (slash == std::string_view::npos) return;
+  spec.prefix = rest.substr(slash + 1);
+  while (spec.prefix.ends_with('/')) spec.prefix.pop_back();
+  if (!spec.prefix.empty()) spec.prefix += '/';
+}
+
+}  // namespace
+
+std::string LakeSpec::display() const {
+  return bucket ? fmt::format("{}/{}", bucket->display(), prefix) : directory.string();
+}
+
+std::unique_ptr<Store> LakeSpec::store() const {
+  if (bucket) return std::make_unique<S3Store>(*bucket, prefix);
+  return std::make_unique<LocalStore>(directory);
+}
+
+void read_url(std::string_view url, LakeSpec& spec) {
+  if (url.starts_with(kBucket)) return read_bucket(url.substr(kBucket.size()), spec);
+  const bool file = url.starts_with(kFile);
+  if (!file && url.find("://") != std::string_view::npos) reader().refuse("is of no kind that this version knows");
+  if (file) url.remove_prefix(kFile.size());
+  if (url.empty()) reader().refuse("names no directory");
+  spec.directory = std::filesystem::absolute(std::filesystem::path(url)).lexically_normal();
+}
+
+void read_endpoint(const std::string& url, net::S3Address& bucket) {
+  bucket.path_style = !url.empty();
+  bucket.tls = url.empty() || url.starts_with("https://");
+  bucket.port = bucket.tls ? kHttpsPort : kHttpPort;
+  if (url.empty()) {
+    bucket.host = fmt::format("s3.{}.amazonaws.com", bucket.region);
+    return;
+  }
+  std::string_view rest = url;
+  if (!rest.starts_with("http://") && !rest.starts_with("https://")) reader().refuse("has an endpoint that is no http");
+  rest.remove_prefix(rest.find("://") + 3);
+  while (rest.ends_with('/')) rest.remove_suffix(1);
+  if (rest.find_first_of("/?#@") != std::string_view::npos)
+    reader().refuse("has an endpoint with more than a host and a port");
+  reader().read_host(rest, bucket);
+}
+
+}  // namespace tailrace::lake

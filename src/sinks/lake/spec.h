@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "net/s3_client.h"
+#include "sinks/lake/object_names.h"
+#include "sinks/lake/store.h"
+
+namespace tailrace::lake {
+
+enum class Format : std::uint8_t { kParquet, kJsonLines };
+
+/// What a lake is asked to be. Holds secrets. A value.
+struct LakeSpec {
+  /// Where it begins: in a bucket, below this prefix (empty, or with a slash at its end); or on the local file system.
+  std::optional<net::S3Address> bucket;
+  std::string prefix;
+  std::filesystem::path directory;
+  Format format = Format::kParquet;
+  Partitioning partitioning = Partitioning::kNone;
+  TablePath path;
+  std::string pipeline;
+  /// What the sink may use, in bytes.
+  std::uint64_t memory = 128ULL << 20;
+
+  /// The place, for people.
+  std::string display() const;
+  std::unique_ptr<Store> store() const;
+};
+
+/// Reads `file://DIRECTORY`, a path, or `s3://BUCKET/PREFIX`. Throws BadConfigError TR857.
+void read_url(std::string_view url, LakeSpec& spec);
+/// Where the server of the bucket is: `http://HOST:PORT` or `https://HOST`; empty: Amazon's, of the region. A server of
+/// somebody else gets the bucket in the path. Throws BadConfigError TR857.
+void read_endpoint(const std::string& url, net::S3Address& bucket);
+
+}  // namespace tailrace::lake

@@ -1,0 +1,58 @@
+"""A lake as a reader sees it that knows nothing of Tailrace: DuckDB over a pattern of names."""
+
+import json
+
+import duckdb
+
+METAS = ("_op", "_commit_lsn", "_ordinal", "_seq", "_commit_time", "_old", "_unchanged")
+
+
+def folder(*names: str) -> str:
+    """As docs/lake.md says that names of tables are written."""
+    def written(name: str) -> str:
+        return "".join(c if (c.isascii() and c.isalnum()) or c in "-_." and (n > 0 or c == "-") or not c.isascii() else f"%{ord(c):02X}"
+                       for n, c in enumerate(name))
+    return "/".join(written(name) for name in names)
+
+
+def paths(connection: duckdb.DuckDBPyConnection, place: str, schema: str, table: str, form: str) -> list[str]:
+    ending = {"parquet": "parquet", "json": "jsonl"}[form]
+    found = connection.execute("SELECT file FROM glob(?) ORDER BY file", [f"{place}/{folder(schema, table)}/**/*.{ending}"]).fetchall()
+    return [path for (path,) in found]
+
+
+def events(connection: duckdb.DuckDBPyConnection, place: str, schema: str, table: str, form: str) -> list[dict]:
+    """Every change of a table, in order: `op`, `seq`, and `row`, `old` and `unchanged` where it has them."""
+    out = []
+    for path in paths(connection, place, schema, table, form):
+        rows = parquet_rows(connection, path) if form == "parquet" else json_rows(connection, path)
+        out += [event_of(row) for row in rows]
+    return sorted(out, key=lambda event: (event["seq"], event["ordinal"]))
+
+
+def parquet_rows(connection: duckdb.DuckDBPyConnection, path: str) -> list[dict]:
+    answer = connection.execute("SELECT * REPLACE (_commit_time::text AS _commit_time) FROM read_parquet(?)", [path])
+    names = [column[0] for column in answer.description]
+    return [dict(zip(names, row)) for row in answer.fetchall()]
+
+
+def json_rows(connection: duckdb.DuckDBPyConnection, path: str) -> list[dict]:
+    (text,) = connection.execute("SELECT content FROM read_text(?)", [path]).fetchone()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def event_of(row: dict) -> dict:
+    def parsed(value):
+        return json.loads(value) if isinstance(value, str) else value
+
+    event = {"op": row["_op"], "seq": row["_seq"], "ordinal": row["_ordinal"]}
+    values = {name: value for name, value in row.items() if name not in METAS}
+    unchanged = parsed(row.get("_unchanged")) or []
+    if event["op"] == "d":
+        event["old"] = values
+    elif event["op"] != "t":
+        event["row"] = {name: value for name, value in values.items() if name not in unchanged}
+        event["unchanged"] = unchanged
+        if row.get("_old") is not None:
+            event["old"] = parsed(row["_old"])
+    return event

@@ -1,0 +1,202 @@
+"""A lake of files: what stands in them is what happened at the source, and each name that was seen stays."""
+
+import json
+from collections.abc import Iterator
+from datetime import date, datetime, time, timezone
+from decimal import Decimal
+from pathlib import Path
+from time import monotonic, sleep
+from uuid import UUID
+
+import pyarrow.parquet
+import pytest
+
+from e2e.s3_server import KEY, SECRET, S3Server
+from e2e.shop import Shop
+from e2e.tailrace import Exit
+
+OPTIONS = 'url: "file://{}", partition_by: day'
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    return tmp_path / "lake"
+
+
+def write(mirror: Shop, lake: Path, options: str = OPTIONS, wait: str = "50ms") -> None:
+    file = mirror.tailrace.directory / "shop.yaml"
+    file.write_text(f"name: shop\nsource:\n  postgres: {{url: \"{mirror.cluster.url(mirror.database)}\"}}\n"
+                    f"log:\n  journal: {{path: {mirror.tailrace.state}}}\nsinks:\n  it:\n    lake: {{{options.format(lake)}}}\n"
+                    f"    batch: {{wait: {wait}}}\n")
+
+
+def run(mirror: Shop, lake: Path, options: str = OPTIONS, wait: str = "50ms") -> None:
+    write(mirror, lake, options, wait)
+    mirror.process = mirror.tailrace.start("run", mirror.tailrace.directory / "shop.yaml")
+    mirror.wait()
+
+
+def objects(lake: Path, table: str = "*") -> list[Path]:
+    return sorted(lake.glob(f"public/{table}/**/*.parquet"))
+
+
+def rows(lake: Path, table: str) -> list[dict]:
+    found = [row for path in objects(lake, table) for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
+    return sorted(found, key=lambda row: (row["_seq"], row["_ordinal"], row.get("id") or 0))
+
+
+def test_every_type_is_read_back_by_another_reader(mirror: Shop, lake: Path):
+    mirror.cluster.execute(
+        "CREATE TABLE kinds (id int PRIMARY KEY, b bool, s int2, l int8, f real, d float8, n numeric(20,5), big numeric(38,10), huge numeric(40,1), "
+        "free numeric, t text, c char(5), by bytea, u uuid, day date, ts timestamp, tz timestamptz, clock time, zoned timetz, span interval, "
+        "j json, jb jsonb, e state, a int[], na numeric(10,2)[], ta text[], o oid, ip inet)",
+        "INSERT INTO kinds VALUES (1, true, -32768, 9223372036854775807, 1.5, 1e-300, -123456789012345.12345, "
+        "-9999999999999999999999999999.9999999999, 1.5, 12345678901234567890.0123456789, "
+        "E'a\"b\\n\\\\ é', 'ab', '\\x00ff', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '1500-01-01', '2299-12-31 23:59:59.999999', "
+        "'1969-12-31 23:59:59.000001+00', '23:59:59.999999', '12:00:00.5+02', '1 mon -1 day 00:00:00.000001', '{\"x\": [1,  2]}', '{\"y\": null}', 'paid', "
+        "'{1,NULL,-3}', '{1.50}', '{\"a,b\",NULL,\"\"}', 4294967295, '10.0.0.1/8')",
+        "INSERT INTO kinds (id, a, f, d) VALUES (2, '{}', 'Infinity', '-Infinity')", database=mirror.database)
+    first = {
+        "id": 1, "b": True, "s": -32768, "l": 9223372036854775807, "f": 1.5, "d": 1e-300, "n": Decimal("-123456789012345.12345"),
+        "big": Decimal("-9999999999999999999999999999.9999999999"), "huge": "1.5", "free": "12345678901234567890.0123456789", "t": "a\"b\n\\ é",
+        "c": "ab   ", "by": b"\x00\xff", "u": UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"), "day": date(1500, 1, 1),
+        "ts": datetime(2299, 12, 31, 23, 59, 59, 999999), "tz": datetime(1969, 12, 31, 23, 59, 59, 1, tzinfo=timezone.utc),
+        "clock": time(23, 59, 59, 999999), "zoned": "12:00:00.5+02", "span": "1 mon -1 days +00:00:00.000001", "j": "{\"x\": [1,  2]}",
+        "jb": "{\"y\": null}", "e": "paid", "a": [1, None, -3], "na": [Decimal("1.50")], "ta": ["a,b", None, ""], "o": 4294967295, "ip": "10.0.0.1/8"}
+    second = dict.fromkeys(first) | {"id": 2, "a": [], "f": float("inf"), "d": float("-inf")}
+
+    def read(operation: str) -> list[dict]:
+        there = [row for row in rows(lake, "kinds") if row["_op"] == operation]
+        return [{name: UUID(bytes=value) if name == "u" and isinstance(value, bytes) else value
+                 for name, value in row.items() if not name.startswith("_")} for row in there]
+
+    run(mirror, lake)
+    assert read("r") == [first, second]
+    # The same by the stream, under other keys.
+    mirror.cluster.execute("UPDATE kinds SET id = id + 10", database=mirror.database)
+    mirror.wait()
+    assert read("u") == [first | {"id": 11}, second | {"id": 12}]
+    # What a type cannot hold is a letter; the other rows land.
+    mirror.cluster.execute("INSERT INTO kinds (id, n) VALUES (20, 'NaN')", "INSERT INTO kinds (id, day) VALUES (21, 'infinity')",
+                           "INSERT INTO kinds (id, tz) VALUES (22, '-infinity')", "INSERT INTO kinds (id, a) VALUES (23, '{{1,2},{3,4}}')",
+                           "UPDATE kinds SET l = 5 WHERE id = 23", "INSERT INTO kinds (id) VALUES (24)", database=mirror.database)
+    mirror.wait()
+    assert [row["id"] for row in read("c")] == [24]
+    assert mirror.tailrace.status()["sinks"][0]["dead_letters"] == 5
+    mirror.stop()
+
+
+def test_files_are_sorted_have_a_day_and_stand_in_the_manifests(mirror: Shop, lake: Path):
+    run(mirror, lake)
+    mirror.cluster.execute("INSERT INTO customers (id, name) SELECT g, 'x' FROM generate_series(2000, 1001, -1) g",
+                           "TRUNCATE empty_table", "DELETE FROM orders WHERE id = 5", database=mirror.database)
+    mirror.wait()
+    mirror.stop()
+    today = datetime.now(timezone.utc).date()
+    days = {path.parent.name for path in objects(lake)}
+    assert days <= {f"date={date.fromordinal(today.toordinal() - back)}" for back in (0, 1)}
+    inserted = [path for path in objects(lake, "customers")
+                if pyarrow.parquet.ParquetFile(path).read(["_op"]).to_pylist()[0]["_op"] == "c"]
+    ids = [[row["id"] for row in pyarrow.parquet.ParquetFile(path).read(["id"]).to_pylist()] for path in inserted]
+    assert ids and all(found == sorted(found) for found in ids) and sum(len(found) for found in ids) == 1000
+    metadata = pyarrow.parquet.ParquetFile(inserted[0]).metadata.row_group(0).column(0)
+    assert metadata.compression == "ZSTD" and metadata.statistics.min == min(ids[0])
+    assert [row["_op"] for row in rows(lake, "empty_table")] == ["t"]
+    deleted = rows(lake, "orders")[-1]
+    assert (deleted["_op"], deleted["id"], deleted["total"]) == ("d", 5, None)
+    manifests = [json.loads(path.read_text()) for path in sorted((lake / "_manifest").glob("*.json"))]
+    listed = {item["path"]: item["rows"] for manifest in manifests for item in manifest["objects"]}
+    assert listed == {str(path.relative_to(lake)): pyarrow.parquet.ParquetFile(path).metadata.num_rows for path in objects(lake)}
+    assert not list((lake / "_staged").iterdir())
+
+
+def test_a_copy_begins_a_folder_anew_and_leaves_the_others_alone(mirror: Shop, lake: Path):
+    run(mirror, lake)
+    mirror.cluster.execute("UPDATE customers SET name = 'y' WHERE id <= 10", database=mirror.database)
+    mirror.wait()
+    others = {path: path.read_bytes() for path in objects(lake, "orders")}
+    answer = mirror.tailrace.command("snapshot", "shop", "customers", "--state", mirror.tailrace.state)
+    assert answer.code == Exit.DONE, answer
+    deadline = monotonic() + 30
+    while {row["_op"] for row in rows(lake, "customers")} != {"r"}:
+        assert monotonic() < deadline, "the table is not copied again"
+        sleep(0.1)
+    mirror.cluster.execute("DELETE FROM customers WHERE id = 7", database=mirror.database)
+    mirror.wait()
+    there = rows(lake, "customers")
+    assert [row["_op"] for row in there] == ["r"] * 50 + ["d"]
+    assert sum(row["name"] == "y" for row in there) == 10
+    assert {path: path.read_bytes() for path in others} == others
+    mirror.stop()
+
+
+def test_a_folder_with_files_of_somebody_else_is_refused(mirror: Shop, lake: Path):
+    theirs = lake / "public" / "customers" / f"{'0' * 40}-{'0' * 40}.parquet"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"theirs")
+    write(mirror, lake)
+    mirror.process = mirror.tailrace.start("run", mirror.tailrace.directory / "shop.yaml")
+    assert mirror.process.wait() == Exit.UNREACHABLE
+    assert "TR858" in mirror.process.err()
+    assert objects(lake) == [theirs] and theirs.read_bytes() == b"theirs"
+
+
+def test_a_transaction_larger_than_memory_comes_in_several_files_and_once(mirror: Shop, lake: Path):
+    run(mirror, lake, OPTIONS + ", format: json", wait="200ms")
+    mirror.process.kill()
+    mirror.process = mirror.tailrace.start("run", mirror.tailrace.directory / "shop.yaml", environment={"TAILRACE_BOUND_LAKE_BYTES": "2000000"})
+    mirror.cluster.execute("INSERT INTO customers (id, name) SELECT g, repeat('x', 100) FROM generate_series(1001, 31000) g",
+                           database=mirror.database)
+    mirror.wait()
+    mirror.stop()
+    files = sorted(lake.glob("public/customers/**/*.jsonl"))
+    lines = [json.loads(line) for path in files for line in path.read_text().splitlines()]
+    inserted = [line for line in lines if line["_op"] == "c"]
+    assert len(files) > 2 and [line["id"] for line in inserted] == list(range(1001, 31001))
+    assert [line["_seq"] for line in inserted] == sorted({line["_seq"] for line in inserted})
+    assert inserted[0]["_commit_time"].startswith(str(datetime.now(timezone.utc).year))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    made = S3Server()
+    made.make_bucket("shop")
+    yield made
+    made.close()
+
+
+def bucket_options(server: S3Server, secret: str = SECRET, bucket: str = "shop/below") -> str:
+    return (f'url: "s3://{bucket}", endpoint: "http://127.0.0.1:{server.port}", access_key_id: {KEY}, secret_access_key: "{secret}"')
+
+
+def test_what_a_bucket_gets_is_what_a_reader_finds_and_nobody_else_may_read_it(mirror: Shop, server: S3Server):
+    run(mirror, Path(), bucket_options(server))
+    mirror.cluster.execute("UPDATE customers SET name = 'ü' WHERE id = 3", "DELETE FROM orders WHERE id = 5", database=mirror.database)
+    mirror.wait()
+    mirror.stop()
+    below = server.directory / "data" / "shop" / "below"
+    customers = rows(below, "customers")
+    assert [row["_op"] for row in customers] == ["r"] * 50 + ["u"] and customers[-1]["name"] == "ü"
+    assert [(row["_op"], row["id"]) for row in rows(below, "orders")][-1] == ("d", 5)
+    listed = {item["path"] for path in (below / "_manifest").glob("*.json") for item in json.loads(path.read_text())["objects"]}
+    assert listed == {key.removeprefix("below/") for key in server.keys("shop") if key.endswith(".parquet")}
+    assert not server.uploads("shop")
+    assert server.anonymous_status("/shop/" + sorted(server.keys("shop"))[0]) == 403
+
+
+@pytest.mark.parametrize(("secret", "bucket", "code"), [("wrong", "shop/other", "TR861"), (SECRET, "none/other", "TR862")], ids=["secret", "bucket"])
+def test_a_server_that_refuses_is_named_at_check(mirror: Shop, server: S3Server, secret: str, bucket: str, code: str):
+    write(mirror, Path(), bucket_options(server, secret, bucket))
+    answer = mirror.tailrace.command("check", mirror.tailrace.directory / "shop.yaml")
+    assert code in answer.out + answer.err, answer
+    assert answer.code != Exit.DONE
+    assert secret not in answer.out + answer.err
+
+
+def test_keys_come_from_a_profile_and_the_place_from_the_environment(mirror: Shop, server: S3Server, tmp_path: Path):
+    (tmp_path / "credentials").write_text(f"[lake]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")
+    environment = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"), "AWS_PROFILE": "lake",
+                   "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}"}
+    process = mirror.tailrace.mirror(mirror.cluster.url(mirror.database), "s3://shop/short", "--until-caught-up", environment=environment)
+    assert process.wait() == Exit.DONE, process.err()
+    assert len(rows(server.directory / "data" / "shop" / "short", "orders")) == 1000
