@@ -61,7 +61,7 @@ AdoptedFile::AdoptedFile(Files& files, const std::filesystem::path& directory, s
     damaged(footer_at);
   }
   if (footer_.block_crcs.size() != align_up(record.stream_bytes, kStreamBlock) / kStreamBlock) damaged(footer_at);
-  stream_ = std::make_unique<RecordStream>([this] { return next_block(); }, record.stream_bytes);
+  stream_ = std::make_unique<RecordStream>([this] { return next_block(); }, record.stream_bytes, directory);
 }
 
 void AdoptedFile::damaged(std::uint64_t offset) const {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.h"
 #include "pgoutput/messages.h"
@@ -22,7 +21,7 @@ bool full(const BatchBuilder& batch, const BatchLimits& limits) {
 class LoggedGiant final : public Giant {
  public:
   LoggedGiant(const Store& store, Tail& tail, ChunkPool& chunks, Place start, Place commit)
-      : frames_(store, tail, chunks, start), commit_(commit) {}
+      : frames_(store, tail, chunks, start), commit_(commit), decoder_(store.directory) {}
 
   void fill(BatchBuilder& batch, const BatchLimits& limits) override {
     while (!full(batch, limits)) {
@@ -102,17 +101,14 @@ std::optional<std::size_t> FrameDecoder::give(FrameType type, ByteView payload, 
     const std::uint64_t at = in.le64();
     if (at == 0) {
       if (total == 0 || total > kLongestMessage) throw OutOfBytes();
-      long_message_ = std::make_shared<Chunk>(total);
-      long_bytes_ = 0;
+      long_message_ = std::make_shared<LongMessage>(directory_, total);
     }
-    if (!long_message_ || at != long_bytes_ || total > long_message_->size || at + in.left() > total)
+    if (!long_message_ || at != long_message_->added() || total != long_message_->size() || at + in.left() > total)
       throw OutOfBytes();
-    const ByteView part = in.rest();
-    std::memcpy(long_message_->data + at, part.data(), part.size());
-    long_bytes_ += part.size();
-    if (long_bytes_ < total) return std::nullopt;
+    long_message_->add(in.rest());
+    if (long_message_->added() < total) return std::nullopt;
     batch.pin(long_message_);
-    batch.message({long_message_->data, static_cast<std::size_t>(total)});
+    batch.message(long_message_->bytes());
     long_message_.reset();
     return std::nullopt;
   }
@@ -262,7 +258,7 @@ bool LogReader::give_transaction(BatchBuilder& batch, const BatchLimits& limits,
     return true;
   }
   batch.begin(transaction_of(unit), 0, unit.changes);
-  FrameDecoder decoder;
+  FrameDecoder decoder(store_.directory);
   constexpr BatchLimits kWhole{~0ULL, ~0ULL};
   for (const auto& held : pending_.frames())
     decoder.give(held.type, held.payload, 0, pending_.pin(held), batch, kWhole);

@@ -1,13 +1,16 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "journal/adopted_file.h"
 #include "journal/batch_builder.h"
 #include "journal/frame_stream.h"
+#include "journal/long_message.h"
 #include "journal/reader.h"
 #include "journal/relations.h"
 #include "journal/tail.h"
@@ -61,15 +64,17 @@ class PendingTransaction {
 /// Gives DATA, FRAGMENT and RELATION frames of one transaction to a batch, putting long messages together.
 class FrameDecoder {
  public:
+  /// `directory`: where very long messages are put together.
+  explicit FrameDecoder(std::filesystem::path directory) : directory_(std::move(directory)) {}
+
   /// Gives one frame's messages, from `offset` in its payload on, until the batch is full; then it returns where to go
   /// on, else nothing.
   std::optional<std::size_t> give(FrameType type, ByteView payload, std::size_t offset, const ChunkPtr& pin,
                                   BatchBuilder& batch, const BatchLimits& limits);
 
  private:
-  /// Of the length that the message will have, and how much of it is there.
-  ChunkPtr long_message_;
-  std::uint64_t long_bytes_ = 0;
+  const std::filesystem::path directory_;
+  std::shared_ptr<LongMessage> long_message_;
 };
 
 /// A transaction too large for a batch, read again from where it stands and given in parts. Part of a reader.

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/lsn.h"
@@ -29,8 +31,9 @@ class RecordStream {
  public:
   /// Gives the next piece; nothing more when it is empty.
   using NextPiece = std::function<Piece()>;
-  RecordStream(NextPiece next_piece, std::uint64_t stream_bytes)
-      : next_piece_(std::move(next_piece)), stream_bytes_(stream_bytes) {}
+  /// `directory`: where very long messages are put together.
+  RecordStream(NextPiece next_piece, std::uint64_t stream_bytes, std::filesystem::path directory)
+      : next_piece_(std::move(next_piece)), stream_bytes_(stream_bytes), directory_(std::move(directory)) {}
 
   struct Record {
     Xid sub_xid;
@@ -44,10 +47,13 @@ class RecordStream {
   const std::shared_ptr<const void>& pin() const { return own_ ? own_ : piece_.pin; }
 
  private:
-  void take(char* to, std::size_t size);
+  /// Hands over the next bytes, in parts.
+  template <typename Use>
+  void take(std::size_t size, Use use);
 
   NextPiece next_piece_;
   std::uint64_t stream_bytes_;
+  std::filesystem::path directory_;
   std::uint64_t offset_ = 0;
   Piece piece_;
   std::shared_ptr<const void> own_;

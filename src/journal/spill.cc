@@ -182,7 +182,7 @@ RecordStream StoredSpill::stream() {
           const Block& block = blocks_[at++];
           return {{block.memory->data, block.used}, block.memory};
         },
-        stream_bytes_);
+        stream_bytes_, store_.setting_.directory);
   }
   return RecordStream(
       [this, at = std::uint64_t{0}, block = std::size_t{0}]() mutable -> Piece {
@@ -197,7 +197,7 @@ RecordStream StoredSpill::stream() {
         const Block& memory = blocks_[block++];
         return {{memory.memory->data, memory.used}, memory.memory};
       },
-      stream_bytes_);
+      stream_bytes_, store_.setting_.directory);
 }
 
 void StoredSpill::for_each(const std::function<void(ByteView, std::uint64_t)>& use) {
