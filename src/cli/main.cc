@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "cli/dlq_command.h"
 #include "cli/frame.h"
 #include "cli/metrics_command.h"
 #include "cli/stop_signals.h"
@@ -21,6 +22,7 @@ int main(int argc, char** argv) {
   tailrace::cli::add_snapshot_command(frame);
   tailrace::cli::add_pause_commands(frame);
   tailrace::cli::add_rewind_command(frame);
+  tailrace::cli::add_dlq_command(frame);
   tailrace::cli::add_drop_command(frame);
   tailrace::cli::add_demo_command(frame);
   tailrace::cli::add_version_command(frame);

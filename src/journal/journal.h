@@ -49,6 +49,8 @@ struct JournalStat {
   /// Disk space: preallocated segments, adopted files and spills.
   std::uint64_t bytes = 0;
   std::uint64_t max_bytes = 0;
+  /// Less is left than two segments need.
+  bool short_of_space = false;
   std::uint64_t adopted_files = 0;
   /// Of transactions in progress, on disk and in memory.
   std::uint64_t spill_bytes = 0;

@@ -371,6 +371,7 @@ JournalStat LocalJournal::stat() const {
   }
   stat.bytes = space_.used();
   stat.max_bytes = space_.max();
+  stat.short_of_space = space_.used() + 2 * segment_bytes_ > space_.max();
   stat.spill_bytes = spills_.disk_bytes();
   stat.spill_memory = spills_.memory_bytes();
   stat.open_spills = spills_.count();

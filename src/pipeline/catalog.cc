@@ -7,12 +7,16 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "pipeline/catalog_statement.h"
 
 namespace tailrace::pipeline {
 namespace {
 
-/// The first version had no schema history, the second one no states of sinks.
-constexpr int kSchemaVersion = 3;
+/// The first version had no schema history, the second no states of sinks; letters of the third had no number, version
+/// of their table, attempts and time, and lay in one piece.
+constexpr int kSchemaVersion = 4;
+constexpr std::uint64_t kWithSchemaHistory = 2;
+constexpr std::uint64_t kWithSinkState = 3;
 /// "TRce" in SQLite's application_id: tells a catalog from any other database.
 constexpr int kApplicationId = 0x54526365;
 
@@ -23,10 +27,6 @@ CREATE TABLE sink(name TEXT PRIMARY KEY, kind TEXT NOT NULL, display TEXT NOT NU
   epoch INTEGER NOT NULL, commit_end INTEGER NOT NULL, ordinal INTEGER NOT NULL, seq INTEGER NOT NULL,
   commit_time INTEGER NOT NULL, received INTEGER NOT NULL, applied INTEGER NOT NULL, filtered INTEGER NOT NULL,
   dead_lettered INTEGER NOT NULL, held INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE dead_letter(sink TEXT NOT NULL, epoch INTEGER NOT NULL, commit_end INTEGER NOT NULL,
-  ordinal INTEGER NOT NULL, seq INTEGER NOT NULL, xid INTEGER NOT NULL, table_schema TEXT NOT NULL,
-  table_name TEXT NOT NULL, operation TEXT NOT NULL, reason TEXT NOT NULL, row BLOB NOT NULL,
-  PRIMARY KEY (sink, epoch, commit_end, ordinal, table_schema, table_name)) WITHOUT ROWID;
 )";
 
 constexpr const char* kSchemaHistory = R"(
@@ -39,9 +39,24 @@ constexpr const char* kSinkState = R"(
 CREATE TABLE sink_state(sink TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (sink, key)) WITHOUT ROWID;
 )";
 
-/// LSNs and sequence numbers stay below 2^63, so their order survives SQLite's signed integers.
-sqlite3_int64 signed_of(std::uint64_t value) { return static_cast<sqlite3_int64>(value); }
-std::uint64_t unsigned_of(sqlite3_int64 value) { return static_cast<std::uint64_t>(value); }
+// Rows of many bytes lie in pieces, and then `row` is empty: what SQLite takes and gives at once it has in memory, more
+// than once. The pieces, put together, are the row.
+constexpr const char* kDeadLetters = R"(
+CREATE TABLE letter_relation(id INTEGER PRIMARY KEY, relation BLOB NOT NULL UNIQUE);
+CREATE TABLE dead_letter(id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, epoch INTEGER NOT NULL,
+  commit_end INTEGER NOT NULL, ordinal INTEGER NOT NULL, seq INTEGER NOT NULL, xid INTEGER NOT NULL,
+  committed INTEGER NOT NULL, relation INTEGER REFERENCES letter_relation, table_schema TEXT NOT NULL,
+  table_name TEXT NOT NULL, operation TEXT NOT NULL, reason TEXT NOT NULL, row BLOB NOT NULL, attempts INTEGER NOT NULL, failed_at INTEGER NOT NULL,
+  UNIQUE (sink, epoch, commit_end, ordinal, table_schema, table_name));
+CREATE TABLE dead_letter_piece(letter INTEGER NOT NULL REFERENCES dead_letter ON DELETE CASCADE,
+  piece INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (letter, piece));
+)";
+
+constexpr const char* kNumberLetters = R"(
+INSERT INTO dead_letter SELECT NULL, sink, epoch, commit_end, ordinal, seq, xid, 0, NULL, table_schema, table_name, operation,
+  reason, row, 1, 0 FROM unnumbered_letter ORDER BY sink, epoch, commit_end, ordinal;
+DROP TABLE unnumbered_letter;
+)";
 
 bool has_something(const SinkRecord& sink) { return sink.cursor || sink.dead_letters > 0; }
 
@@ -68,70 +83,6 @@ std::vector<std::pair<std::string, std::string>> renamed_sinks(std::vector<SinkR
 }
 
 }  // namespace
-
-/// One statement with its parameters. Lives for one call, under the catalog's mutex.
-class Catalog::Statement {
- public:
-  Statement(Catalog& catalog, const char* sql) : catalog_(catalog) {
-    if (sqlite3_prepare_v2(catalog.db_, sql, -1, &handle_, nullptr) != SQLITE_OK) catalog.fail("prepare");
-  }
-  ~Statement() { sqlite3_finalize(handle_); }
-  Statement(const Statement&) = delete;
-  Statement& operator=(const Statement&) = delete;
-
-  Statement& bind(std::uint64_t value) {
-    sqlite3_bind_int64(handle_, ++bound_, signed_of(value));
-    return *this;
-  }
-  Statement& bind(std::int64_t value) {
-    sqlite3_bind_int64(handle_, ++bound_, value);
-    return *this;
-  }
-  Statement& bind(const std::string& value) {
-    sqlite3_bind_text64(handle_, ++bound_, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
-    return *this;
-  }
-  Statement& bind_blob(const std::string& value) {
-    sqlite3_bind_blob64(handle_, ++bound_, value.data(), value.size(), SQLITE_TRANSIENT);
-    return *this;
-  }
-  Statement& bind(const Position& position) {
-    return bind(std::uint64_t{position.epoch}).bind(position.commit_end.value()).bind(position.ordinal);
-  }
-
-  /// True while there is a row.
-  bool step() {
-    const int result = sqlite3_step(handle_);
-    if (result == SQLITE_ROW) return true;
-    if (result != SQLITE_DONE) catalog_.fail("run");
-    return false;
-  }
-  void run() {
-    step();
-    sqlite3_reset(handle_);
-    bound_ = 0;
-  }
-  std::uint64_t number(int column) const { return unsigned_of(sqlite3_column_int64(handle_, column)); }
-  std::string text(int column) const {
-    const void* bytes = sqlite3_column_blob(handle_, column);
-    const int size = sqlite3_column_bytes(handle_, column);
-    if (bytes == nullptr) return {};
-    return {static_cast<const char*>(bytes), static_cast<std::size_t>(size)};
-  }
-  Position position(int column) const {
-    return {static_cast<std::uint32_t>(number(column)), Lsn(number(column + 1)), number(column + 2)};
-  }
-  /// Of the columns epoch, commit_end, ordinal, since, what, relation.
-  SchemaVersion schema_version() const {
-    return {position(0), PgTime::from_unix_micros(static_cast<std::int64_t>(number(3))), text(4),
-            decode_relation(text(5))};
-  }
-
- private:
-  Catalog& catalog_;
-  sqlite3_stmt* handle_ = nullptr;
-  int bound_ = 0;
-};
 
 Catalog::Catalog(const std::filesystem::path& path, Access access) : path_(path) {
   const int flags = access == Access::kWrite ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE;
@@ -175,15 +126,20 @@ void Catalog::prepare_schema(Access access) {
                             "name another state directory with --state");
     }
   }
-  has_schema_history_ = access == Access::kWrite || version >= 2;
+  has_schema_history_ = access == Access::kWrite || version >= kWithSchemaHistory;
   if (access == Access::kRead) return;
+  execute("PRAGMA foreign_keys = ON");
   execute("PRAGMA journal_mode = WAL");
   execute("PRAGMA synchronous = FULL");
   if (application == kApplicationId && version == kSchemaVersion) return;
   execute("BEGIN IMMEDIATE");
-  if (application != kApplicationId) execute(kSchema);
-  if (version < 2) execute(kSchemaHistory);
-  execute(kSinkState);
+  const bool made = application == kApplicationId;
+  if (!made) execute(kSchema);
+  if (version < kWithSchemaHistory) execute(kSchemaHistory);
+  if (version < kWithSinkState) execute(kSinkState);
+  if (made) execute("ALTER TABLE dead_letter RENAME TO unnumbered_letter");
+  execute(kDeadLetters);
+  if (made) execute(kNumberLetters);
   execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion).c_str());
   execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
   execute("COMMIT");
@@ -204,20 +160,7 @@ void Catalog::change(const std::function<void()>& change) {
   }
 }
 
-void Catalog::fail(const char* doing) const {
-  const int code = sqlite3_errcode(db_);
-  const std::string what =
-      fmt::format("catalog {}: cannot {} a statement: {}", path_.string(), doing, sqlite3_errmsg(db_));
-  switch (code) {
-    case SQLITE_FULL:
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED: throw RetryError("TR516", what, "free space on the disk of the state directory");
-    case SQLITE_READONLY:
-    case SQLITE_CANTOPEN:
-    case SQLITE_PERM: throw BadConfigError("TR512", what, "make the state directory writable");
-    default: throw CorruptionError("TR515", what, "restore the state directory, or move it away for a new copy");
-  }
-}
+void Catalog::fail(const char* doing) const { throw_catalog_error(db_, path_, doing); }
 
 std::optional<std::string> Catalog::load_facts() {
   const std::lock_guard lock(mutex_);
@@ -333,61 +276,6 @@ SinkChanges Catalog::attach_sinks(const std::vector<SinkRecord>& named) {
   return changes;
 }
 
-void Catalog::store_letters(const std::string& sink, const std::vector<sinks::DeadLetter>& letters) {
-  if (letters.empty()) return;
-  const std::lock_guard lock(mutex_);
-  change([&] {
-    Statement statement(*this, "INSERT OR REPLACE INTO dead_letter VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-    for (const sinks::DeadLetter& letter : letters) {
-      statement.bind(sink)
-          .bind(letter.position)
-          .bind(letter.seq.value())
-          .bind(std::uint64_t{letter.xid.value()})
-          .bind(letter.schema)
-          .bind(letter.table)
-          .bind(letter.operation)
-          .bind(letter.reason)
-          .bind_blob(letter.row)
-          .run();
-    }
-  });
-}
-
-void Catalog::remove_letters_above(const std::string& sink, const std::optional<Cursor>& cursor,
-                                   const std::vector<std::string>& copied) {
-  const std::lock_guard lock(mutex_);
-  if (cursor) {
-    // A cursor's ordinal is one past the last change done, so a letter at the cursor itself lies above it.
-    Statement(*this, "DELETE FROM dead_letter WHERE sink = ? AND (epoch, commit_end, ordinal) >= (?, ?, ?)")
-        .bind(sink)
-        .bind(cursor->position)
-        .run();
-    return;
-  }
-  const std::string kept = nlohmann::json(copied).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  Statement(*this,
-            "DELETE FROM dead_letter WHERE sink = ? AND table_schema || '.' || table_name NOT IN "
-            "(SELECT value FROM json_each(?))")
-      .bind(sink)
-      .bind(kept)
-      .run();
-}
-
-std::vector<sinks::DeadLetter> Catalog::letters(const std::string& sink) {
-  const std::lock_guard lock(mutex_);
-  Statement statement(*this,
-                      "SELECT epoch, commit_end, ordinal, seq, xid, table_schema, table_name, operation, reason, row "
-                      "FROM dead_letter WHERE sink = ? ORDER BY epoch, commit_end, ordinal");
-  statement.bind(sink);
-  std::vector<sinks::DeadLetter> letters;
-  while (statement.step()) {
-    letters.push_back({statement.position(0), Seq(statement.number(3)),
-                       Xid(static_cast<std::uint32_t>(statement.number(4))), statement.text(5), statement.text(6),
-                       statement.text(7), statement.text(8), statement.text(9)});
-  }
-  return letters;
-}
-
 sinks::StateMap Catalog::sink_state(const std::string& sink) {
   const std::lock_guard lock(mutex_);
   Statement statement(*this, "SELECT key, value FROM sink_state WHERE sink = ?");
@@ -444,13 +332,6 @@ std::vector<SchemaVersion> Catalog::schema_versions() {
   std::vector<SchemaVersion> versions;
   while (statement.step()) versions.push_back(statement.schema_version());
   return versions;
-}
-
-std::uint64_t Catalog::count_letters(const std::string& sink) {
-  const std::lock_guard lock(mutex_);
-  Statement statement(*this, "SELECT count(*) FROM dead_letter WHERE sink = ?");
-  statement.bind(sink);
-  return statement.step() ? statement.number(0) : 0;
 }
 
 }  // namespace tailrace::pipeline

@@ -65,6 +65,7 @@ class Catalog : public FactStore {
 
   std::optional<std::string> load_facts() override;
   void save_facts(const std::string& facts, const std::string& source_id) override;
+  const std::filesystem::path& path() const { return path_; }
   /// Empty until facts were saved.
   std::string source_id();
 
@@ -81,13 +82,14 @@ class Catalog : public FactStore {
   /// given to the target of another sink while it stands for a target of its own.
   SinkChanges attach_sinks(const std::vector<SinkRecord>& named);
 
-  /// Durable on return; a letter of the same sink, position and table is replaced.
+  /// Durable on return. A letter of the same sink, position and table is replaced, keeps its number, and was tried once
+  /// more.
   void store_letters(const std::string& sink, const std::vector<sinks::DeadLetter>& letters);
   /// Removes letters that do not lie below what the target holds: their range is applied again. Without a cursor, all
   /// but those of tables (schema.table) whose copy is complete.
   void remove_letters_above(const std::string& sink, const std::optional<Cursor>& cursor,
                             const std::vector<std::string>& copied);
-  std::vector<sinks::DeadLetter> letters(const std::string& sink);
+  bool has_letters(const std::string& sink, const std::string& schema, const std::string& table);
   std::uint64_t count_letters(const std::string& sink);
 
   /// What a sink keeps here whose target keeps nothing.
@@ -106,6 +108,9 @@ class Catalog : public FactStore {
   class Statement;
 
   std::vector<SinkRecord> read_sinks();
+  /// Under which the catalog keeps this version of a table. `numbers`: those that were asked for.
+  std::uint64_t number_of(const RelationPtr& relation, std::map<const Relation*, std::uint64_t>& numbers);
+  void store_pieces(std::uint64_t id, const sinks::DeadLetter& letter);
   /// All or nothing. REQUIRES: mutex_ is held.
   void change(const std::function<void()>& change);
   void execute(const char* sql);

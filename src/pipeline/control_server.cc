@@ -41,6 +41,17 @@ milliseconds timeout_of(const Json& request) {
   return milliseconds(std::clamp<std::int64_t>(found->get<std::int64_t>(), 0, 86'400'000));
 }
 
+LetterOrder letter_order(const Json& request) {
+  LetterOrder order{.ids = request.at("ids").get<std::vector<std::uint64_t>>(), .edits = {}};
+  for (const Json& edit : request.at("edits")) {
+    const Json& text = edit.at("text");
+    order.edits.push_back({edit.at("column").get<std::string>(),
+                           text.is_null() ? std::nullopt : std::optional<std::string>(text.get<std::string>())});
+  }
+  order.rehearsal = request.value("rehearsal", false);
+  return order;
+}
+
 /// How far a target is, and how old that is.
 Json moment_of(const PipelineStatus& status, const std::string& sink) {
   for (const SinkStatus& one : status.sinks) {
@@ -170,6 +181,10 @@ void ControlServer::answer(Client& client, const Json& request, std::stop_token 
         text_of(request, "sink"), {Lsn::parse(text_of(request, "lsn")), PgTime(request.value("time", std::int64_t{0}))},
         timeout_of(request));
     channel.write(done_line({{"position", to.position.str()}, {"lsn", to.position.commit_end.str()}}));
+  } else if (what == "replay") {
+    const LettersReplayed replayed =
+        pipeline_.replay(text_of(request, "sink"), letter_order(request), timeout_of(request));
+    channel.write(done_line({{"replayed", replayed.replayed}, {"followed", replayed.followed}}));
   } else if (what == "stop") {
     channel.write(done_line(Json::object()));
     on_stop_();

@@ -73,6 +73,8 @@ class Pipeline final : private RunnerHost {
   void set_paused(const std::string& sink, bool paused);
   /// See SinkRunner::rewind.
   Cursor rewind(const std::string& sink, const Rewinding& to, std::chrono::milliseconds timeout);
+  /// See SinkRunner::replay. Throws BadConfigError TR513 for an unknown sink.
+  LettersReplayed replay(const std::string& sink, LetterOrder order, std::chrono::milliseconds timeout);
 
   /// See SinkRunner::lend. `sink` empty: the only one that can be lent. Gives what was lent.
   const SinkSetup& lend(const std::string& sink, std::chrono::milliseconds timeout);

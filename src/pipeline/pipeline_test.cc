@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "base/error_code_for_test.h"
 #include "pipeline/control_client.h"
 #include "pipeline/control_server.h"
 #include "pipeline/test_parts.h"
@@ -275,6 +276,22 @@ TEST_F(PipelineTest, LettersOfARangeThatIsDoneAgainAreNotDoubled) {
   Catalog look(directory_.path() / "shop" / "catalog.sqlite", Catalog::Access::kRead);
   EXPECT_EQ(look.count_letters("target"), 1U);
   EXPECT_EQ(target_.counters.dead_lettered, 1U);
+}
+
+TEST_F(PipelineTest, ReplayedLettersAreGoneAndThoseThatAreRefusedAgainStay) {
+  for (const char* row : {"bad", "bad", "good"}) server_.commit(row);
+  Background running(spec(), quick());
+  Catalog& look = running->catalog();
+  ASSERT_TRUE(eventually([&look] { return look.count_letters("target") == 2U; }));
+  EXPECT_EQ(code_of([&] { running->replay("target", {.ids = {1, 2}}, 20s); }), "TR226");
+  EXPECT_EQ(code_of([&] { running->replay("target", {.ids = {9}}, 20s); }), "TR224");
+  const LetterOrder mended{.ids = {1}, .edits = {{"v", "mended"}}};
+  const LetterOrder rehearsal{.ids = {1}, .edits = mended.edits, .rehearsal = true};
+  EXPECT_EQ(running->replay("target", rehearsal, 20s).replayed, 1U);
+  EXPECT_EQ(look.count_letters("target"), 2U);
+  running->replay("target", mended, 20s);
+  EXPECT_EQ(look.count_letters("target"), 1U);
+  EXPECT_EQ(target_.look(), (Rows{"good", "mended"}));
 }
 
 TEST_F(PipelineTest, WithoutSinksCaughtUpMeansDurableInTheLog) {

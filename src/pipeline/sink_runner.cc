@@ -249,6 +249,7 @@ void SinkRunner::stream(std::stop_token stop) {
       if (stop.stop_requested() || !open(stop)) return;
     }
     if (rewind_now(stop) && !open(stop)) return;
+    if (replay_now() && !open(stop)) return;
     if (paused() && !unflushed_) {
       serve_pause(stop);
       if (stop.stop_requested() || draining() || !open(stop)) return;
@@ -315,7 +316,7 @@ bool SinkRunner::flush_due() const {
   if (gathered_rows_ >= rules.rows || gathered_bytes_ >= rules.bytes) return true;
   if (SteadyClock::now() - *gathering_ >= rules.wait) return true;
   const std::lock_guard lock(mutex_);
-  return lend_wanted_ || mending_ || paused_ || rewinding_ || drain_until_;
+  return lend_wanted_ || mending_ || paused_ || rewinding_ || letter_order_ || drain_until_;
 }
 
 void SinkRunner::store_letters() {
@@ -371,14 +372,27 @@ bool SinkRunner::idle(std::stop_token stop) {
   if (released_ || unflushed_) return true;
   publish(State::kIdle);
   breaker_.succeeded();
-  if (unmaintained_ && now - last_flow_ >= kQuiet) maintain();
+  if ((unmaintained_ && now - last_flow_ >= kQuiet) || holds_the_log_back()) maintain();
   const bool busy = completion_ || key_reader_.busy() || recopy_.request();
   if (setup_.release_when_idle && !busy && now - last_flow_ >= *setup_.release_when_idle) release(State::kReleased);
   return true;
 }
 
+bool SinkRunner::holds_the_log_back() const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!keeps_from_ || !durable_ || *keeps_from_ >= durable_->position) return false;
+  }
+  return journal_.stat().short_of_space;
+}
+
 void SinkRunner::maintain() {
+  if (holds_the_log_back()) sink_->hurry();
   sink_->maintain();
+  {
+    const std::lock_guard lock(mutex_);
+    keeps_from_ = sink_->keeps_from();
+  }
   unmaintained_ = false;
   last_maintain_ = SteadyClock::now();
 }

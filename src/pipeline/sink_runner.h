@@ -21,6 +21,7 @@
 #include "pipeline/circuit_breaker.h"
 #include "pipeline/first_copy.h"
 #include "pipeline/key_reader.h"
+#include "pipeline/letter_order.h"
 #include "pipeline/recopy.h"
 #include "pipeline/schema_history.h"
 #include "pipeline/sink_meter.h"
@@ -146,6 +147,10 @@ class SinkRunner {
   /// Has the sink put rows right at its place between two batches, durable on return. Gives how many were wrong. Throws
   /// TimeoutError TR221 when the runner does not come to it in time, and what asking for the rows throws.
   std::uint64_t mend(Mending mending, std::chrono::milliseconds timeout);
+  /// Makes dead letters changes again between two batches, with what waits for the same rows; of each row all or none.
+  /// Durable on return, and the letters are gone. Throws what sinks::Sink::replay does, BadConfigError TR224 for a
+  /// number that is none of this sink's, TimeoutError TR221 when the runner does not come to it in time.
+  LettersReplayed replay(LetterOrder order, std::chrono::milliseconds timeout);
 
  private:
   enum class State { kOpening, kCopying, kStreaming, kIdle, kReleased, kLent, kPaused, kRetrying, kFailed, kStopped };
@@ -202,6 +207,9 @@ class SinkRunner {
   void save_requests() const;
   /// Does what mend() waits for.
   void mend_rows();
+  /// Does what replay() waits for; true when the sink is to be opened again.
+  bool replay_now();
+  LettersReplayed replay_letters(const LetterOrder& order);
   void release(State state);
   void serve_pause(std::stop_token stop);
   /// Does what rewind() waits for; true when the sink is to be opened again.
@@ -214,6 +222,8 @@ class SinkRunner {
   void fail(const std::exception_ptr& failure, const sinks::SinkProblem& problem);
   void store_letters();
   void maintain();
+  /// The log is short of space, and what the target needs of it for its own safety holds it back.
+  bool holds_the_log_back() const;
   void publish(State state);
   void publish_reached(const Cursor& reached);
   void record(bool even_if_recent);
@@ -307,6 +317,9 @@ class SinkRunner {
   std::exception_ptr rewinding_failure_;
   std::optional<std::uint64_t> mended_;
   std::exception_ptr mending_failure_;
+  std::optional<LetterOrder> letter_order_;
+  std::optional<LettersReplayed> letters_replayed_;
+  std::exception_ptr replay_failure_;
   bool lend_wanted_ = false;
   unsigned visits_ = 0;
   std::optional<SteadyClock::time_point> drain_until_;

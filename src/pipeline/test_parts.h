@@ -20,6 +20,7 @@
 
 #include "model/tuple.h"
 #include "pipeline/spec.h"
+#include "sinks/letter_replay.h"
 
 /// A target and a source in memory, for the tests of this room.
 namespace tailrace::pipeline::test {
@@ -194,8 +195,15 @@ class MemorySink final : public sinks::Sink {
       const std::string row = text_in(change.new_row);
       if (row == "bad") {
         const Transaction& transaction = batch.transactions[change.transaction];
-        letters_.push_back({transaction.position(change.ordinal), transaction.change_seq(change.ordinal),
-                            transaction.xid, change.relation->schema, change.relation->name, "insert", "bad", row});
+        sinks::DeadLetter& letter = letters_.emplace_back();
+        letter.position = transaction.position(change.ordinal);
+        letter.seq = transaction.change_seq(change.ordinal);
+        letter.xid = transaction.xid;
+        letter.committed = transaction.monotone_time;
+        letter.relation = std::make_shared<Relation>(*change.relation);
+        letter.operation = "insert";
+        letter.reason = "bad";
+        letter.keep({}, change.new_row.bytes());
         ++counters_.dead_lettered;
       } else {
         staged_.push_back(row);
@@ -233,6 +241,17 @@ class MemorySink final : public sinks::Sink {
   std::uint64_t complete(const FencedRows& rows) override {
     target_.lacking -= rows.rows.count;
     return rows.rows.count;
+  }
+  void replay(const sinks::LetterReplay& replay) override {
+    const std::lock_guard lock(target_.mutex);
+    step("replay");
+    for (std::size_t at = 0; at < replay.letters.size(); ++at) {
+      const sinks::ReplayedLetter& replayed = replay.letters[at];
+      staged_.push_back(replayed.edits.empty() ? text_in(TupleView(replayed.letter.new_row))
+                                               : *replayed.edits.front().text);
+      if (staged_.back() == "bad") throw sinks::LetterRefused(at, "bad");
+    }
+    if (replay.rehearsal) staged_.clear();
   }
   sinks::SideCopy* side_copy() override { return &side_; }
   sinks::SetAside set_aside() override {

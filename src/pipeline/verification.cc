@@ -35,9 +35,7 @@ class PipelineFollower final : public parity::Follower {
     return pipeline_.mend(sink_, {relation, std::move(rows_at)}, kPassLimit);
   }
   bool has_letters(const std::string& schema, const std::string& table) override {
-    return std::ranges::any_of(pipeline_.catalog().letters(sink_), [&](const sinks::DeadLetter& letter) {
-      return letter.schema == schema && letter.table == table;
-    });
+    return pipeline_.catalog().has_letters(sink_, schema, table);
   }
 
  private:

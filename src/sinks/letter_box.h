@@ -31,7 +31,7 @@ class LetterBox {
   void add_copied(DeadLetter letter, std::string key) {
     std::lock_guard lock(mutex_);
     letter.position.ordinal = copied_++;
-    copied_keys_[{letter.schema, letter.table}].push_back(std::move(key));
+    copied_keys_[{letter.relation->schema, letter.relation->name}].push_back(std::move(key));
     letters_.push_back(std::move(letter));
   }
   /// Keys of a table's refused copied rows, each once.

@@ -53,13 +53,10 @@ void RowCopy::write(const std::vector<RowChange>& changes) {
 
 void RowCopy::lay_down(const RowChange& change, const std::string& reason) {
   DeadLetter letter;
-  letter.schema = relation_->schema;
-  letter.table = relation_->name;
+  letter.relation = relation_;
   letter.operation = "copy";
   letter.reason = reason;
-  ByteWriter row(letter.row);
-  row.sized({});
-  row.sized(change.new_row.bytes());
+  letter.keep({}, change.new_row.bytes());
   letters_.add_copied(std::move(letter),
                       key_.empty() ? std::string() : key_tuple(change.new_row, {}, key_).value_or(std::string()));
 }

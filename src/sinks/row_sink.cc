@@ -267,13 +267,11 @@ void RowSink::lay_down(const RowChange& change, RowTable& table, const std::vect
   letter.position = change.position;
   letter.seq = change.seq;
   letter.xid = change.xid;
-  letter.schema = table.relation->schema;
-  letter.table = table.relation->name;
+  letter.committed = change.commit_time;
+  letter.relation = table.relation;
   letter.operation = kNames.at(static_cast<std::size_t>(change.operation));
   letter.reason = reason;
-  ByteWriter row(letter.row);
-  row.sized(change.old_row.bytes());
-  row.sized(change.new_row.bytes());
+  letter.keep(change.old_row.bytes(), change.new_row.bytes());
   letters_.add(std::move(letter));
   for (const std::string& key : keys)
     if (table.lettered.insert(key).second) state_[letter_key(table, key)] = "";
@@ -368,8 +366,9 @@ std::vector<SinkProblem> RowSink::problems() const {
       problems.push_back({"TR629", name, fmt::format("table {} is not followed: the source has it no more", name),
                           "none: it is copied again if it comes back"});
     if (!table.lettered.empty())
-      problems.push_back({"TR803", name, fmt::format("{} rows of {} are dead letters", table.lettered.size(), name),
-                          "change the values at the source, or what the target refuses, and copy the table again"});
+      problems.push_back(
+          {"TR803", name, fmt::format("{} rows of {} are dead letters", table.lettered.size(), name),
+           "look at `tailrace dlq list`: replay them with other values, or change what the target refuses"});
     if (!table.lacking.empty())
       problems.push_back({"TR804", name,
                           fmt::format("{} rows of {} lack a value that was never sent", table.lacking.size(), name),

@@ -52,6 +52,7 @@ class RowSink : public Sink {
   std::optional<IncompleteRows> incomplete() override;
   std::uint64_t incomplete_rows() const override;
   std::uint64_t complete(const FencedRows& rows) override;
+  void replay(const LetterReplay& replay) override;
   bool rewind(const Cursor& to) override;
   bool copy_anew(const TableName& table) override;
   void maintain() override {}
@@ -87,6 +88,8 @@ class RowSink : public Sink {
   void take_truncate(const Taken& taken);
   void put_row(const Taken& taken, const std::string& key);
   void remove_row(const Taken& taken, const std::string& key);
+  /// The rows of these changes wait for letters no more. Throws RefusedError TR225 when one does not.
+  void open_keys(RowTable& table, const ChangeBatch& batch);
   /// Whether an earlier change of this row is a dead letter: then this one is, too.
   bool closed(const Taken& taken, const std::string& key);
   RowChange row_change(const Taken& taken, RowOperation operation) const;

@@ -30,17 +30,32 @@ struct Counters {
   bool operator==(const Counters&) const = default;
 };
 
-/// A change the target cannot hold, kept whole. `row` is the encoded raw tuple(s), never shown in logs.
+/// A change the target cannot hold, kept whole. Its rows are never shown in logs.
 struct DeadLetter {
   Position position;
   Seq seq;
   Xid xid;
-  std::string schema;
-  std::string table;
+  /// When its transaction was committed, never before the one before it; of a copied row: not set.
+  PgTime committed;
+  /// The version of the table that its rows are written in.
+  RelationPtr relation;
   std::string operation;
   std::string reason;
-  /// The pgoutput tuple(s): old then new, each prefixed by a 32-bit little-endian length (0 = absent).
-  std::string row;
+  /// The pgoutput tuples as they came; empty: absent. They live as long as `held`: a row that was too large for the
+  /// target is not copied again on its way into the store.
+  ByteView old_row;
+  ByteView new_row;
+  std::vector<std::shared_ptr<const void>> held;
+
+  /// Takes copies of the rows.
+  void keep(ByteView old_tuple, ByteView new_tuple) {
+    auto bytes = std::make_shared<std::string>();
+    bytes->reserve(old_tuple.size() + new_tuple.size());
+    bytes->append(old_tuple).append(new_tuple);
+    old_row = ByteView(*bytes).substr(0, old_tuple.size());
+    new_row = ByteView(*bytes).substr(old_tuple.size());
+    held = {std::move(bytes)};
+  }
 };
 
 /// Something about one table or the target that a user should know of, with what mends it.
@@ -170,6 +185,8 @@ class SideCopy {
   virtual void drop() = 0;
 };
 
+struct LetterReplay;
+
 /// A place that takes changes. One runner thread owns it and makes all calls, except that CopyWriters are used by the
 /// copy's reader threads. A sink neither sleeps nor retries: the runner does that by the error's class.
 /// Any call may throw DamagedTarget. After any throw the sink's open transaction is gone; the runner calls open() again
@@ -231,6 +248,13 @@ class Sink {
     return 0;
   }
 
+  /// Makes dead letters changes again, in their places; all of them or none. REQUIRES: `letters` are all letters of the
+  /// rows that they are about, there is at least one, nothing is half applied, and everything is flushed. Durable with
+  /// the next flush(). Throws RefusedError TR225 when a row does not wait for them (any more), LetterRefused TR226 when
+  /// the target still cannot hold one, TR227 when they do not fit what is there now. After a throw, and after a
+  /// rehearsal, in which nothing is written, the sink is opened again.
+  virtual void replay(const LetterReplay& letters) = 0;
+
   /// Takes the cursor back to an earlier place, durable on return; the sink is opened again afterwards and gets
   /// everything behind it once more. False, with nothing done, where that would not end at the same rows. REQUIRES: no
   /// transaction is half applied.
@@ -256,6 +280,8 @@ class Sink {
   virtual SetAside set_aside() = 0;
   /// How far back the log has to reach so that a damaged target can be made again; nothing: to its cursor.
   virtual std::optional<Position> keeps_from() const { return std::nullopt; }
+  /// The log is short of space: what keeps_from() waits for is to be done in the next maintain(), and not at its time.
+  virtual void hurry() {}
 
   virtual Counters counters() const = 0;
   /// Letters of the changes applied since the last flush; the runner stores them before it calls write_out() and

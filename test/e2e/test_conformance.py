@@ -304,7 +304,14 @@ def test_a_row_that_the_target_cannot_hold_is_a_dead_letter_and_the_others_land(
     followed.execute(f"INSERT INTO odd SELECT g, CASE WHEN g % 5 = 0 THEN {value}::{declared} END FROM generate_series(2, 21) g")
     followed.wait()
     assert followed.sink()["dead_letters"] == 4
-    followed.execute("DELETE FROM odd WHERE id % 5 = 0")
+    followed.execute("UPDATE odd SET v = NULL WHERE id = 5", "DELETE FROM odd WHERE id % 5 = 0 AND id > 5")
     followed.wait()
     assert followed.sink()["dead_letters"] == 8, "what follows for these rows is kept with them"
+    state = ("--state", followed.tailrace.state)
+    letters = [json.loads(line) for line in followed.tailrace.command("dlq", "show", "shop", "--values", "--json", *state).out.splitlines()]
+    first = next(str(letter["id"]) for letter in letters if letter["operation"] == "insert" and letter["new"]["id"] == "5")
+    for flags in ("--dry-run",), ():
+        replayed = followed.tailrace.command("dlq", "replay", "shop", first, "--set", "v=null", *flags, *state)
+        assert replayed.code == Exit.DONE, f"{replayed}\n{followed.process.err()}"
+    assert followed.sink()["dead_letters"] == 6
     followed.assert_same("odd", ("id",))

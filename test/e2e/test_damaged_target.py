@@ -112,6 +112,25 @@ def test_a_history_outlives_its_file(mirror: Shop):
     assert rows(mirror.target, current) == mirror.cluster.query("SELECT id, total FROM orders ORDER BY id", database=mirror.database)
 
 
+def test_a_small_log_does_not_wait_for_the_time_of_the_next_export(mirror: Shop):
+    """Without hurry the next one would come after minutes, and reading from the server stand still until then."""
+    mirror.cluster.execute("CREATE TABLE filler (k int, v text)", database=mirror.database)
+    pipeline = mirror.tailrace.directory / "shop.yaml"
+    pipeline.write_text(f"name: shop\nsource: {{postgres: {{url: '{mirror.cluster.url(mirror.database)}'}}}}\n"
+                        f"log: {{journal: {{max_size: 8MiB}}}}\n"
+                        f"sinks: {{warehouse: {{duckdb: {{path: {mirror.target}, history: true}}}}}}\n")
+    process = mirror.tailrace.start("run", pipeline, "--state", mirror.tailrace.state, environment={
+        "TAILRACE_BOUND_SEGMENT_BYTES": str(2 << 20), "TAILRACE_BOUND_KEEP_SECONDS": "0", "TAILRACE_BOUND_EXPORT_SECONDS": "3600"})
+    assert mirror.tailrace.wait(30).code == Exit.DONE, process.err()
+    for k in range(3):
+        mirror.cluster.execute(*(f"INSERT INTO filler VALUES ({k}, repeat('{n:02}', 250000))" for n in range(12)), database=mirror.database)
+        mirror.change()
+        answer = mirror.tailrace.wait(40)
+        assert answer.code == Exit.DONE, f"{answer}\n{process.err()}"
+    assert process.stop() == Exit.DONE, process.err()
+    mirror.assert_equal()
+
+
 @pytest.mark.parametrize("point", ["duckdb.before_export:2", "duckdb.after_export:2", "duckdb.restored:1",
                                    "duckdb.log_set_aside:1", "duckdb.damaged_set_aside:1"])
 def test_a_history_outlives_its_file_whenever_the_process_dies(mirror: Shop, point: str):

@@ -247,6 +247,30 @@ def test_rows_that_are_refused_are_letters_with_what_was_said_and_the_others_are
     assert secret not in play.process.err()
 
 
+def test_letters_are_delivered_by_a_replay_in_order_and_under_their_own_keys(play: Shop, receiver: Receiver):
+    receiver.fate = lambda request: Fate(422) if request.json()["row"]["event_id"] == 3 else Fate()
+    start(play, f'url: "{receiver.url}/hook"')
+    play.wait()
+    insert(play, 1, 5)
+    execute(play, "UPDATE play SET event_type = 'x' WHERE event_id = 3")
+    play.wait()
+    assert counts(play)["dead_letters"] == 2
+    refused = receiver.requests[ids(receiver.requests).index(3)].key
+    listed = play.tailrace.command("dlq", "list", "shop", "--json", "--state", play.tailrace.state).out.splitlines()
+    replay = ("dlq", "replay", "shop", str(json.loads(listed[0])["id"]), "--state", play.tailrace.state)
+    again = play.tailrace.command(*replay)
+    assert again.code != Exit.DONE and "TR226" in again.err, str(again)
+    receiver.fate = lambda request: Fate()
+    assert play.tailrace.command(*replay).code == Exit.DONE
+    assert counts(play)["dead_letters"] == 0
+    execute(play, "UPDATE play SET event_type = 'y' WHERE event_id = 3")
+    play.wait()
+    play.stop()
+    delivered = [request for request in receiver.done if request.json()["row"]["event_id"] == 3]
+    assert [request.json()["row"]["event_type"] for request in delivered] == ["play", "x", "y"]
+    assert delivered[0].key == refused
+
+
 def test_a_receiver_that_refuses_everything_floods_no_letters(play: Shop, receiver: Receiver):
     start(play, f'url: "{receiver.url}/hook"')
     play.wait()

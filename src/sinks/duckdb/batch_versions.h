@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "model/change_batch.h"
+#include "model/row_translation.h"
 #include "model/schema_change.h"
-#include "sinks/duckdb/row_translation.h"
 #include "sinks/duckdb/spec.h"
 #include "sinks/duckdb/table.h"
 

@@ -139,13 +139,10 @@ class Writer : public sinks::CopyWriter {
 
   void refuse(TupleView tuple, const char* reason) {
     sinks::DeadLetter letter;
-    letter.schema = relation_->schema;
-    letter.table = relation_->name;
+    letter.relation = relation_;
     letter.operation = "copy";
     letter.reason = reason;
-    ByteWriter row(letter.row);
-    row.sized({});
-    row.sized(tuple.bytes());
+    letter.keep({}, tuple.bytes());
     Arena arena;
     ByteView key;
     const bool keyed = !key_.empty() && read_key(tuple, {}, key_, arena, key);

@@ -67,12 +67,16 @@ sinks::ResumedCopy* DuckdbSink::resumed_copy() { return state_->resumed_copy(); 
 std::uint64_t DuckdbSink::mend(const Relation& relation, const std::vector<sinks::ExpectedRow>& rows) {
   return state_->watch([&] { return state_->mend(relation, rows); });
 }
+void DuckdbSink::replay(const sinks::LetterReplay& letters) {
+  state_->watch([&] { state_->replay(letters); });
+}
 void DuckdbSink::maintain() {
   state_->watch([&] { state_->maintain(); });
 }
 void DuckdbSink::release() { state_->close(); }
 sinks::SetAside DuckdbSink::set_aside() { return state_->set_aside(); }
 std::optional<Position> DuckdbSink::keeps_from() const { return state_->keeps_from(); }
+void DuckdbSink::hurry() { state_->hurry(); }
 sinks::Counters DuckdbSink::counters() const { return state_->counters(); }
 std::vector<sinks::DeadLetter> DuckdbSink::take_dead_letters() { return state_->take_dead_letters(); }
 std::vector<sinks::SinkProblem> DuckdbSink::problems() const { return state_->problems(); }
@@ -376,7 +380,7 @@ void DuckdbSink::State::maintain() {
   const bool affordable = since >= kShareOfTime * checkpoint_took_ || wal >= 2 * kBusyWal;
   const auto busy = bound_or_tested("BUSY_WAL", since < kPouring ? kPouringWal : kBusyWal);
   if ((affordable && (wal >= busy || memory_.crowded())) || (quiet && wal >= kQuietWal)) checkpoint();
-  if (safety_ && durable_ && safety_->due(*durable_, now)) export_histories(now);
+  if (safety_ && durable_ && safety_->due(*durable_, now, std::exchange(hurried_, false))) export_histories(now);
 }
 
 void DuckdbSink::State::checkpoint() {
@@ -426,7 +430,8 @@ std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {
     if (!table->lettered.empty())
       problems.push_back(
           {"TR615", shown, fmt::format("{} rows of {} are dead letters", table->lettered.size(), shown),
-           "change the values at the source, or make such columns text (on_unrepresentable: text) with a new copy"});
+           "look at `tailrace dlq list`: replay them with other values, or make such columns text (on_unrepresentable: "
+           "text) with a new copy"});
   }
   return problems;
 }

@@ -31,10 +31,12 @@ class DuckdbSink : public sinks::Sink {
   sinks::SideCopy* side_copy() override;
   sinks::ResumedCopy* resumed_copy() override;
   std::uint64_t mend(const Relation& relation, const std::vector<sinks::ExpectedRow>& rows) override;
+  void replay(const sinks::LetterReplay& letters) override;
   void maintain() override;
   void release() override;
   sinks::SetAside set_aside() override;
   std::optional<Position> keeps_from() const override;
+  void hurry() override;
   sinks::Counters counters() const override;
   std::vector<sinks::DeadLetter> take_dead_letters() override;
   std::vector<sinks::SinkProblem> problems() const override;

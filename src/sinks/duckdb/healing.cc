@@ -50,13 +50,11 @@ sinks::DeadLetter letter_for(const Table& table, const IncompleteRow& row, Tuple
   letter.position = row.at;
   letter.seq = row.seq;
   letter.xid = row.xid;
-  letter.schema = table.shape.relation->schema;
-  letter.table = table.shape.relation->name;
+  letter.committed = row.since;
+  letter.relation = table.shape.relation;
   letter.operation = "complete";
   letter.reason = reason;
-  ByteWriter bytes(letter.row);
-  bytes.sized({});
-  bytes.sized(tuple.bytes());
+  letter.keep({}, tuple.bytes());
   return letter;
 }
 

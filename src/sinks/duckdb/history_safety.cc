@@ -17,6 +17,8 @@ constexpr std::uint64_t kExportSeconds = 60;
 // A new beginning, when what was added to the last one is as large, or so many pieces that reading them takes long.
 constexpr std::size_t kMostExports = 500;
 constexpr std::uint64_t kSmall = 64ULL << 20;
+// Between exports that the log waits for: else each of a few rows would be one.
+constexpr std::chrono::seconds kHurriedPause{2};
 constexpr const char* kFormat = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE_BYTES '16MB')";
 
 std::uint64_t number(const std::string& text) { return text.empty() ? 0 : std::stoull(text); }
@@ -89,9 +91,10 @@ void HistorySafety::begin_anew(const char* why) {
             kept.string());
 }
 
-bool HistorySafety::due(const Cursor& cursor, SteadyClock::time_point now) const {
+bool HistorySafety::due(const Cursor& cursor, SteadyClock::time_point now, bool hurried) const {
   if (!exports_.empty() && exports_.back().at == cursor.position) return false;
-  const std::chrono::seconds pause(bound_or_tested("EXPORT_SECONDS", kExportSeconds));
+  const std::chrono::seconds timed(bound_or_tested("EXPORT_SECONDS", kExportSeconds));
+  const auto pause = hurried ? std::min(timed, kHurriedPause) : timed;
   return !last_try_ || now - *last_try_ >= pause;
 }
 

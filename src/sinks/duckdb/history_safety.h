@@ -26,8 +26,8 @@ class HistorySafety {
   /// Finds out what is exported already. A target that is new, or older than the last export, begins a new safety; the
   /// former one is kept under another name. Never throws for a damaged safety: that one is kept aside, too.
   void open(Connection& connection, const std::optional<Cursor>& cursor);
-  /// Whether it is time for the next export of a target at `cursor`.
-  bool due(const Cursor& cursor, SteadyClock::time_point now) const;
+  /// Whether it is time for the next export of a target at `cursor`. `hurried`: the log waits for it.
+  bool due(const Cursor& cursor, SteadyClock::time_point now, bool hurried) const;
   /// Exports what changed since the last time. REQUIRES: no transaction is open, and `cursor` is the target's.
   /// Throws what DuckDB throws, RetryError TR628; the next attempt comes later then.
   void write(Connection& connection, const Cursor& cursor, SteadyClock::time_point now);

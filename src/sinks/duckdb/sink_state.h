@@ -33,6 +33,7 @@ class DuckdbSink::State {
   void close();
   sinks::SetAside set_aside();
   std::optional<Position> keeps_from() const;
+  void hurry() { hurried_ = true; }
   /// Does what `call` does, and notes what DuckDB fails in.
   template <typename Call>
   decltype(auto) watch(Call call) {
@@ -51,6 +52,7 @@ class DuckdbSink::State {
   sinks::SideCopy* side_copy();
   sinks::ResumedCopy* resumed_copy();
   std::uint64_t mend(const Relation& relation, const std::vector<sinks::ExpectedRow>& rows);
+  void replay(const sinks::LetterReplay& replay);
   void maintain();
   const sinks::Counters& counters() const { return counters_; }
   std::vector<sinks::DeadLetter> take_dead_letters() { return letters_.take(); }
@@ -88,6 +90,8 @@ class DuckdbSink::State {
   /// RetryError.
   [[noreturn]] void give_up(const SuspectTable& suspect);
   std::uint64_t put_completed(Table& table, const FencedRows& read);
+  /// The rows of these changes wait for letters no more. Throws RefusedError TR225 when one does not.
+  void open_keys(Table& table, const ChangeBatch& batch);
   /// Both make right what differs from temp.tailrace_expected.
   std::uint64_t put_mirror_right(const Table& table);
   void put_history_right(const Table& table);
@@ -135,6 +139,7 @@ class DuckdbSink::State {
   Cursor pending_;
   sinks::Counters counters_;
   bool in_transaction_ = false;
+  bool hurried_ = false;
   std::size_t incomplete_turn_ = 0;
   SteadyClock::time_point last_commit_{};
   SteadyClock::time_point last_checkpoint_{};

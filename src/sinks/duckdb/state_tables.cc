@@ -311,6 +311,10 @@ void StateTables::add_letter(const Table& table, const std::string& key) {
       .run();
 }
 
+void StateTables::drop_letter(const Table& table, const std::string& key) {
+  Statement(connection_, "DELETE FROM tailrace.letters WHERE " + of(table) + " AND key = ?").bind_blob(key).run();
+}
+
 void StateTables::put_incomplete(const Table& table, const std::string& key, const IncompleteRow& row) {
   drop_incomplete(table, key);
   Statement(connection_, "INSERT INTO tailrace.incomplete VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")

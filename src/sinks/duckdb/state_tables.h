@@ -63,6 +63,7 @@ class StateTables {
   void clear_chunks(const Table& table);
   void write_baseline(const Table& table, PgTime since, Lsn from);
   void add_letter(const Table& table, const std::string& key);
+  void drop_letter(const Table& table, const std::string& key);
   /// In place of what was noted of that key before.
   void put_incomplete(const Table& table, const std::string& key, const IncompleteRow& row);
   void drop_incomplete(const Table& table, const std::string& key);

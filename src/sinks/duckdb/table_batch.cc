@@ -4,6 +4,13 @@
 #include <utility>
 
 namespace tailrace::duckdb {
+namespace {
+
+/// Rows of more bytes stay where they are when they become letters; for less it is not worth to hold the whole batch.
+constexpr std::size_t kShared = 256 << 10;
+
+}  // namespace
+
 TableBatch::TableBatch(Table& table, BatchVersions& versions, const ChangeBatch& batch, std::uint64_t longest_row)
     : table_(table), shape_(table.shape), versions_(versions), batch_(batch), longest_row_(longest_row) {
   keyed_.emplace(shape_);
@@ -97,13 +104,17 @@ void TableBatch::refuse(const Change& change, const std::string& reason) {
   letter.position = position_of(change);
   letter.seq = transaction.change_seq(change.ordinal);
   letter.xid = transaction.xid;
-  letter.schema = shape_.relation->schema;
-  letter.table = shape_.relation->name;
+  letter.committed = transaction.monotone_time;
+  letter.relation = shape_.relation;
   letter.operation = name_of(change.kind);
   letter.reason = reason;
-  ByteWriter row(letter.row);
-  row.sized(change.old_row.bytes());
-  row.sized(change.new_row.bytes());
+  if (change.old_row.bytes().size() + change.new_row.bytes().size() > kShared && in_batch(change)) {
+    letter.old_row = change.old_row.bytes();
+    letter.new_row = change.new_row.bytes();
+    letter.held = batch_.buffers;
+  } else {
+    letter.keep(change.old_row.bytes(), change.new_row.bytes());
+  }
   findings_.letters.push_back(std::move(letter));
   ++findings_.counts.dead_lettered;
   if (!shape_.keyed()) return;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -90,6 +91,12 @@ class TableBatch {
   /// Why holds() said no.
   const char* obstacle(TupleView tuple) const { return too_long(tuple) ? kRowTooLong : kValueNotHeld; }
   bool lettered(ByteView key) const;
+  /// Its rows lie in the batch, and not in a translation that goes with this object.
+  bool in_batch(const Change& change) const {
+    const std::less<const Change*> before;
+    const Change* first = batch_.changes.data();
+    return !before(&change, first) && before(&change, first + batch_.changes.size());
+  }
 
   Table& table_;
   TableShape shape_;

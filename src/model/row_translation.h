@@ -10,7 +10,7 @@
 #include "model/schema_change.h"
 #include "model/tuple.h"
 
-namespace tailrace::duckdb {
+namespace tailrace {
 
 /// Makes rows of an earlier version of a table rows of a later one, as the source would show them there. Made per
 /// batch; one thread.
@@ -42,4 +42,4 @@ class RowTranslation {
   std::deque<Change> changes_;
 };
 
-}  // namespace tailrace::duckdb
+}  // namespace tailrace

@@ -1,8 +1,8 @@
-#include "sinks/duckdb/row_translation.h"
+#include "model/row_translation.h"
 
 #include <utility>
 
-namespace tailrace::duckdb {
+namespace tailrace {
 
 RowTranslation::RowTranslation(std::size_t columns) {
   for (std::size_t n = 0; n < columns; ++n) origins_.push_back({n, std::nullopt});
@@ -53,4 +53,4 @@ TupleView RowTranslation::translate(TupleView row, bool key_only) {
   return TupleView(bytes);
 }
 
-}  // namespace tailrace::duckdb
+}  // namespace tailrace

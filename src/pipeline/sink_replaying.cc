@@ -1,0 +1,109 @@
+// How dead letters become changes again, between two batches.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/crash_point.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "pipeline/dead_letters.h"
+#include "pipeline/pipeline.h"
+#include "pipeline/sink_runner.h"
+
+namespace tailrace::pipeline {
+
+using std::chrono::milliseconds;
+
+LettersReplayed Pipeline::replay(const std::string& sink, LetterOrder order, milliseconds timeout) {
+  return runner(sink).replay(std::move(order), timeout);
+}
+
+LettersReplayed SinkRunner::replay(LetterOrder order, milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  if (letter_order_)
+    throw RetryError("TR691", fmt::format("{} replays letters already", setup_.name), "ask again when that is done");
+  letters_replayed_.reset();
+  replay_failure_ = nullptr;
+  letter_order_ = std::move(order);
+  changed_.notify_all();
+  const bool done = changed_.wait_for(lock, timeout, [this] {
+    return letters_replayed_ || replay_failure_ || state_ == State::kFailed || state_ == State::kStopped;
+  });
+  letter_order_.reset();
+  if (replay_failure_) std::rethrow_exception(replay_failure_);
+  if (done && letters_replayed_) return *letters_replayed_;
+  throw TimeoutError("TR221",
+                     fmt::format("{} did not come to replaying letters (it is {})", setup_.name, name_of(state_)),
+                     "look at `tailrace status`, and at `tailrace dlq list` for the letters that are left");
+}
+
+bool SinkRunner::replay_now() {
+  LetterOrder order;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!letter_order_ || unflushed_) return false;
+    // A target that was released is taken back first.
+    if (released_) return true;
+    order = std::move(*letter_order_);
+    letter_order_.reset();
+  }
+  try {
+    const LettersReplayed replayed = replay_letters(order);
+    log::info("sink.replayed", "{}: {} dead letters {}applied, {} followed", setup_.name, replayed.replayed,
+              order.rehearsal ? "could be " : "", replayed.followed);
+    const std::lock_guard lock(mutex_);
+    letters_replayed_ = replayed;
+    changed_.notify_all();
+    return order.rehearsal;
+  } catch (const Error& error) {
+    {
+      const std::lock_guard lock(mutex_);
+      replay_failure_ = std::current_exception();
+      changed_.notify_all();
+    }
+    // The sink is well where it is the letters that cannot be; else its runner sees to it.
+    if (dynamic_cast<const RefusedError*>(&error) == nullptr && dynamic_cast<const BadConfigError*>(&error) == nullptr)
+      throw;
+    return true;
+  }
+}
+
+LettersReplayed SinkRunner::replay_letters(const LetterOrder& order) {
+  DeadLetters shelf(catalog_.path());
+  LettersReplayed replayed;
+  std::set<std::uint64_t> done;
+  for (const std::uint64_t id : order.ids) {
+    if (done.contains(id)) continue;
+    const std::vector<KeptLetter> chain = shelf.chain(setup_.name, id);
+    sinks::LetterReplay replay{.letters = {}, .rehearsal = order.rehearsal};
+    LetterChoice choice{.sink = setup_.name, .ids = {}};
+    for (const KeptLetter& kept : chain) {
+      const bool named = std::ranges::find(order.ids, kept.id) != order.ids.end();
+      ++(named ? replayed.replayed : replayed.followed);
+      replay.letters.push_back({kept.letter, named ? order.edits : std::vector<sinks::ColumnEdit>()});
+      choice.ids.push_back(kept.id);
+      done.insert(kept.id);
+    }
+    try {
+      sink_->replay(replay);
+    } catch (const sinks::LetterRefused& refused) {
+      const KeptLetter& kept = chain[refused.at()];
+      if (!order.rehearsal) shelf.note_attempt(kept.id);
+      throw RefusedError(refused.code(), fmt::format("dead letter {}: {}", kept.id, refused.what()), refused.remedy());
+    }
+    if (order.rehearsal) {
+      // The next ones are tried on what is there.
+      sink_->open();
+      continue;
+    }
+    flush();
+    TAILRACE_CRASH_POINT("letters_replayed");
+    shelf.drop(choice);
+  }
+  return replayed;
+}
+
+}  // namespace tailrace::pipeline
