@@ -14,11 +14,12 @@ MAX_LINES = 500
 
 # Room -> the rooms it may include besides itself. Everything points down.
 FORMATS = {"formats", "pgoutput"}
-BELOW_SINKS = {"base", "net", "model", "config", "vectors"} | FORMATS
+BELOW_SINKS = {"base", "net", "model", "config", "rules", "vectors"} | FORMATS
 ALLOWED = {
     "base": set(),
     "net": {"base"},
     "model": {"base"},
+    "rules": {"base", "model"},
     "pgoutput": {"base", "model"},
     "formats": {"base", "model", "pgoutput"},
     "vectors": {"base", "model", "formats"},

@@ -9,6 +9,7 @@
 #include "sinks/duckdb/duckdb_comparison.h"
 #include "sinks/duckdb/duckdb_sink.h"
 #include "sinks/duckdb/query.h"
+#include "sinks/duckdb/row_conditions.h"
 #include "sinks/duckdb/safety_files.h"
 #include "sinks/duckdb/target_check.h"
 
@@ -137,6 +138,7 @@ pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given
     made.pipeline = room.pipeline;
     made.source_id = room.source_id;
     made.wanted = room.wanted;
+    made.rules = room.rules;
     made.known = room.known;
     // The rest is for the fold of a batch and what DuckDB uses beside its own count.
     made.memory_limit = room.memory / 8 * 5;
@@ -189,6 +191,13 @@ pipeline::SinkKind duckdb_kind() {
             spec.release_when_idle = draft.release_when_idle;
             return duckdb_sink(sink, spec);
           }};
+}
+
+rules::ConditionMaker sql_conditions() {
+  return [](const Relation& relation, const std::vector<rules::Pattern>& patterns,
+            const std::vector<std::string>& sql) -> std::unique_ptr<rules::Conditions> {
+    return std::make_unique<duckdb::RowConditions>(relation, patterns, sql);
+  };
 }
 
 }  // namespace tailrace::cli

@@ -4,6 +4,7 @@
 
 #include "cli/registry.h"
 #include "pipeline/pipeline_file.h"
+#include "rules/row_rules.h"
 
 /// What registry.cc lists, by kind; each in <kind>_registration.cc.
 namespace tailrace::cli {
@@ -14,6 +15,9 @@ pipeline::SourceSetup postgres_source(const SourceRequest& request);
 pipeline::SinkKind duckdb_kind();
 /// A file, with every table's history or none.
 pipeline::SinkSetup duckdb_file(const std::string& name, const std::string& path, bool history);
+
+/// Conditions in DuckDB's SQL, for the rules of rows.
+rules::ConditionMaker sql_conditions();
 
 pipeline::SinkKind clickhouse_kind();
 /// The last version of each row, in tables of the same names. Throws BadConfigError TR848.

@@ -9,7 +9,8 @@ namespace tailrace::cli {
 
 pipeline::Components components() {
   return {.sources = {postgres_kind()},
-          .sinks = {duckdb_kind(), clickhouse_kind(), redis_kind(), webhook_kind(), lake_kind()}};
+          .sinks = {duckdb_kind(), clickhouse_kind(), redis_kind(), webhook_kind(), lake_kind()},
+          .conditions = sql_conditions()};
 }
 
 pipeline::SourceSetup source_for_url(const SourceRequest& request) { return postgres_source(request); }

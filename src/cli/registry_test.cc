@@ -88,6 +88,27 @@ sinks:
   EXPECT_EQ(error_of(begin + "redis: {url: \"http://h\"}}}\n").substr(0, 5), "TR820");
 }
 
+TEST(PipelineFile, RulesOfRowsAreReadAndMistakesInThemAreNamed) {
+  const std::string begin = "name: a\nsource: {postgres: {url: host=x}}\nsinks: {}\nvalidate: ";
+  EXPECT_EQ(read(begin + "{}\n")[0].rules, nullptr);
+  EXPECT_NE(read(begin + R"(
+  public.payments:
+    not_null: [id]
+    range: {amount: {min: 0, max: 9.99}, user_id: {min: 1}}
+    in: {status: [pending, completed]}
+    regex: {email: ".+@.+"}
+    sql: ["amount > 0 OR status = 'pending'"]
+)")[0]
+                .rules,
+            nullptr);
+  EXPECT_EQ(error_of(begin + "{t: {range: {a: {min: many}}}}\n").substr(0, 5), "TR870");
+  EXPECT_EQ(error_of(begin + "{t: {range: {a: {}}}}\n").substr(0, 5), "TR870");
+  EXPECT_EQ(error_of(begin + "{t: {range: {a: {min: 2, max: 1}}}}\n").substr(0, 5), "TR870");
+  EXPECT_EQ(error_of(begin + "{\"!t\": {not_null: [a]}}\n").substr(0, 5), "TR870");
+  EXPECT_EQ(error_of(begin + "{t: {unique: [a]}}\n").substr(0, 5), "TR201");
+  EXPECT_EQ(error_of(begin + "[t]\n").substr(0, 5), "TR202");
+}
+
 TEST(PipelineFile, NamesAndStateFollowThePipelinesName) {
   const auto specs = read("name: shop\nsource: {postgres: {url: host=x}}\nsinks: {}\n");
   EXPECT_EQ(specs[0].source.slot, "tailrace_shop");

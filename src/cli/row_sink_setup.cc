@@ -11,7 +11,7 @@ pipeline::SinkSetup row_sink_setup(const std::string& name, const std::string& k
   setup.kind = kind;
   setup.display = display;
   setup.make = [make, display](const pipeline::SinkRoom& room) -> std::unique_ptr<sinks::Sink> {
-    sinks::RowSinkSpec spec{room.pipeline, room.source_id, display, room.wanted};
+    sinks::RowSinkSpec spec{room.pipeline, room.source_id, display, room.wanted, room.rules};
     return std::make_unique<sinks::RowSink>(std::move(spec), make(room));
   };
   setup.check = [make](const pipeline::TargetToCheck& target) -> std::string {

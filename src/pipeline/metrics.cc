@@ -16,6 +16,7 @@ struct Totals {
   std::chrono::microseconds busy{0};
   OperationCounts operations;
   std::map<std::string, std::uint64_t> errors;
+  std::uint64_t invalid = 0;
   double throughput = 0;
 
   void add(const sinks::Counters& more, const SinkCounts& run) {
@@ -29,6 +30,7 @@ struct Totals {
     busy += run.busy;
     operations += run.operations;
     for (const auto& [category, count] : run.errors) errors[category] += count;
+    invalid += run.invalid;
     throughput += run.throughput;
   }
 };
@@ -47,8 +49,16 @@ Json operations_json(const OperationCounts& operations) {
           {"message", operations.messages}};
 }
 
-Json errors_json(const std::map<std::string, std::uint64_t>& errors, std::uint64_t data) {
-  Json json = {{"source", 0}, {"parsing", 0}, {"log", 0}, {"state", 0}, {"target", 0}, {"data", data}, {"defect", 0}};
+Json errors_json(const std::map<std::string, std::uint64_t>& errors, std::uint64_t letters, std::uint64_t invalid) {
+  const std::uint64_t validation = std::min(invalid, letters);
+  Json json = {{"source", 0},
+               {"parsing", 0},
+               {"log", 0},
+               {"state", 0},
+               {"target", 0},
+               {"data", letters - validation},
+               {"validation", validation},
+               {"defect", 0}};
   for (const auto& [category, count] : errors) json[category] = count;
   return json;
 }
@@ -72,7 +82,7 @@ Json counters_json(const Totals& totals) {
           {"average_batch_seconds", share(static_cast<std::uint64_t>(totals.busy.count()), totals.batches * 1'000'000)},
           {"throughput", rounded(totals.throughput)},
           {"operations", operations_json(totals.operations)},
-          {"errors", errors_json(totals.errors, counters.dead_lettered)}};
+          {"errors", errors_json(totals.errors, counters.dead_lettered, totals.invalid)}};
 }
 
 Json sink_json(const SinkStatus& sink, const SinkCounts& counts, const SnapshotStatus& snapshot) {

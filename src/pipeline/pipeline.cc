@@ -200,6 +200,7 @@ std::unique_ptr<sinks::Sink> Pipeline::make_sink(const SinkSetup& setup) {
                      .memory = memory_.sink,
                      .known = known,
                      .wanted = spec_.source.wanted,
+                     .rules = spec_.rules,
                      .state = std::make_shared<CatalogState>(*catalog_, setup.name)});
 }
 

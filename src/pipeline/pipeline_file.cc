@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pipeline/delivery_file.h"
+#include "pipeline/rules_file.h"
 #include "pipeline/state_directory.h"
 
 namespace tailrace::pipeline {
@@ -42,6 +43,7 @@ struct Draft {
   VerifyMode verify = VerifyMode::kOff;
   const Node* source = nullptr;
   const Node* sinks = nullptr;
+  std::vector<rules::TableRules> rules;
 };
 
 template <typename Kind>
@@ -100,6 +102,8 @@ Object<Draft> draft_object(const Components& components) {
       .other(std::move(source), [](Draft& into, const Node& node, const Reading&) { into.source = &node; })
       .object("log", &Draft::log, log)
       .other(std::move(sinks), [](Draft& into, const Node& node, const Reading&) { into.sinks = &node; })
+      .other(rules_field(),
+             [](Draft& into, const Node& node, const Reading& reading) { into.rules = read_rules(node, reading); })
       .object("limits", &Draft::limits, limits)
       .choice<VerifyMode>("verify", &Draft::verify,
                           {{"off", VerifyMode::kOff}, {"continuous", VerifyMode::kContinuous}},
@@ -141,6 +145,8 @@ PipelineSpec read_pipeline(const Node& node, const Components& components, const
                             "give each sink a target of its own", sink.value);
     spec.sinks.push_back(std::move(setup));
   }
+  if (!draft.rules.empty())
+    spec.rules = std::make_shared<const rules::RowRules>(std::move(draft.rules), components.conditions);
   const JournalDraft& journal = draft.log.journal;
   spec.log = {.keep = journal.keep, .max_size = journal.max_size, .on_full = journal.on_full};
   spec.state = journal.path.empty() ? default_state_root() / spec.name : std::filesystem::path(journal.path);

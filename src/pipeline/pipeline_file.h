@@ -30,6 +30,8 @@ struct SinkKind {
 struct Components {
   std::vector<SourceKind> sources;
   std::vector<SinkKind> sinks;
+  /// Who reads the rules that are SQL.
+  rules::ConditionMaker conditions = {};
 };
 
 /// All documents of a pipeline file, each a pipeline. Throws ConfigError with the place.

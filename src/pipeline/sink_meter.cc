@@ -105,6 +105,11 @@ void SinkMeter::failed(const std::string& code) {
   ++counts_.errors[category_of(code)];
 }
 
+void SinkMeter::found_invalid(std::uint64_t changes) {
+  const std::lock_guard lock(mutex_);
+  counts_.invalid += changes;
+}
+
 SinkCounts SinkMeter::look() const {
   const std::lock_guard lock(mutex_);
   SinkCounts counts = counts_;

@@ -50,6 +50,8 @@ struct SinkCounts {
   std::map<std::string, OperationCounts> tables;
   /// Failed attempts by where they arose: "source", "parsing", "log", "state", "target", "defect" and so on.
   std::map<std::string, std::uint64_t> errors;
+  /// Changes that became dead letters since they broke a rule.
+  std::uint64_t invalid = 0;
   LagHistogram lag;
   /// Changes a second made durable, over the last ten seconds.
   double throughput = 0;
@@ -68,6 +70,7 @@ class SinkMeter {
   /// What was applied and not flushed is gone.
   void rolled_back();
   void failed(const std::string& code);
+  void found_invalid(std::uint64_t changes);
 
   SinkCounts look() const;
 

@@ -7,6 +7,7 @@
 
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "rules/row_rules.h"
 
 namespace tailrace::pipeline {
 namespace {
@@ -324,7 +325,11 @@ void SinkRunner::store_letters() {
   if (letters.empty()) return;
   catalog_.store_letters(setup_.name, letters);
   TAILRACE_CRASH_POINT("letters_stored");
-  log::warn("sink.dead_letters", "{}: {} changes that the target cannot hold", setup_.name, letters.size());
+  // Copied rows are no changes.
+  meter_.found_invalid(static_cast<std::uint64_t>(std::ranges::count_if(letters, [](const sinks::DeadLetter& letter) {
+    return letter.operation != "copy" && letter.reason.starts_with(rules::kReasonBegins);
+  })));
+  log::warn("sink.dead_letters", "{}: {} changes that the target does not get", setup_.name, letters.size());
 }
 
 void SinkRunner::flush() {

@@ -14,6 +14,7 @@
 #include "model/transaction_log.h"
 #include "pipeline/circuit_breaker.h"
 #include "pipeline/fact_store.h"
+#include "rules/row_rules.h"
 #include "sinks/comparison.h"
 #include "sinks/local_state.h"
 #include "sinks/sink.h"
@@ -57,6 +58,8 @@ struct SinkRoom {
   bool known = false;
   /// Changes of other tables are counted as filtered. Null = all are wanted.
   TableRule wanted = {};
+  /// What rows have to fulfil; null: nothing.
+  std::shared_ptr<const rules::RowRules> rules = {};
   /// For a sink whose target keeps no state.
   std::shared_ptr<sinks::LocalState> state = {};
 };
@@ -156,6 +159,8 @@ struct PipelineSpec {
   std::filesystem::path state;
   SourceSetup source;
   JournalSetup log;
+  /// What rows have to fulfil before any target gets them; null: nothing.
+  std::shared_ptr<const rules::RowRules> rules = {};
   std::vector<SinkSetup> sinks;
   /// Of the whole process, in bytes.
   std::uint64_t memory = 512ULL << 20;

@@ -8,11 +8,13 @@
 
 namespace tailrace::sinks {
 
-RowCopy::RowCopy(std::string display, RowTarget& target, RelationPtr relation, LetterBox& letters)
+RowCopy::RowCopy(std::string display, RowTarget& target, RelationPtr relation,
+                 std::shared_ptr<const rules::RowCheck> check, LetterBox& letters)
     : target_(target),
       at_once_(target.traits().unit_changes),
       relation_(std::move(relation)),
       key_(relation_->match_key()),
+      check_(std::move(check)),
       letters_(letters),
       writer_(target.writer()),
       isolation_(std::move(display),
@@ -28,7 +30,9 @@ void RowCopy::append(const CopiedRows& rows) {
     change.operation = RowOperation::kCopied;
     change.relation = relation_.get();
     change.new_row = measure_tuple(in);
-    if (const char* reason = target_.refusal_of(change)) {
+    const char* reason = check_ == nullptr ? nullptr : check_->refusal_of(change.new_row);
+    if (reason == nullptr) reason = target_.refusal_of(change);
+    if (reason != nullptr) {
       lay_down(change, reason);
       continue;
     }

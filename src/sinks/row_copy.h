@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "rules/row_rules.h"
 #include "sinks/letter_box.h"
 #include "sinks/row_isolation.h"
 #include "sinks/row_target.h"
@@ -14,8 +15,9 @@ namespace tailrace::sinks {
 /// Writes the rows of one reader of a table's copy, over a connection of its own (see CopyWriter).
 class RowCopy final : public CopyWriter {
  public:
-  /// `display`: the target, for people. `target` and `letters` outlive it.
-  RowCopy(std::string display, RowTarget& target, RelationPtr relation, LetterBox& letters);
+  /// `display`: the target, for people. `check`: null where there are no rules. `target` and `letters` outlive it.
+  RowCopy(std::string display, RowTarget& target, RelationPtr relation, std::shared_ptr<const rules::RowCheck> check,
+          LetterBox& letters);
 
   void append(const CopiedRows& rows) override;
   void finish() override { writer_->finish(); }
@@ -28,6 +30,7 @@ class RowCopy final : public CopyWriter {
   const std::size_t at_once_;
   const RelationPtr relation_;
   const std::vector<std::size_t> key_;
+  const std::shared_ptr<const rules::RowCheck> check_;
   LetterBox& letters_;
   std::unique_ptr<RowWriter> writer_;
   RowIsolation isolation_;

@@ -130,7 +130,9 @@ std::unique_ptr<CopyWriter> RowSink::open_copy(const RelationPtr& table) {
   const auto found = tables_.find(table->oid.value());
   if (found == tables_.end()) throw DefectError("a copy was opened for a table that was not prepared");
   if (found->second.standing == RowStanding::kRefused) return std::make_unique<NoWriter>();
-  return std::make_unique<RowCopy>(spec_.display, *target_, found->second.relation, letters_);
+  const RelationPtr& relation = found->second.relation;
+  return std::make_unique<RowCopy>(spec_.display, *target_, relation,
+                                   spec_.rules == nullptr ? nullptr : spec_.rules->check_for(*relation), letters_);
 }
 
 void RowSink::finish_copy(const CopiedTable& copied) {
@@ -317,7 +319,7 @@ std::uint64_t RowSink::complete(const FencedRows& rows) {
     change.xid = lacking->second.xid;
     change.commit_time = lacking->second.commit_time;
     change.new_row = TupleView(unit_.own(std::string(tuple.bytes())));
-    if (const char* reason = target_->refusal_of(change)) {
+    if (const char* reason = refusal_of(table, change)) {
       lay_down(change, table, {*key}, reason);
       --counters_.applied;
       ++counters_.dead_lettered;

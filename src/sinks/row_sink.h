@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "rules/row_rules.h"
 #include "sinks/letter_box.h"
 #include "sinks/row_isolation.h"
 #include "sinks/row_state.h"
@@ -29,6 +30,8 @@ struct RowSinkSpec {
   std::string display;
   /// Whether changes of a table are wanted; null: of all.
   std::function<bool(std::string_view schema, std::string_view table)> wanted = {};
+  /// Null: there are none.
+  std::shared_ptr<const rules::RowRules> rules = {};
 };
 
 /// A Sink over a RowTarget (docs/sinks.md). It decides of each change what becomes of it, follows the tables from
@@ -90,6 +93,8 @@ class RowSink : public Sink {
   void remove_row(const Taken& taken, const std::string& key);
   /// The rows of these changes wait for letters no more. Throws RefusedError TR225 when one does not.
   void open_keys(RowTable& table, const ChangeBatch& batch);
+  /// Why the change cannot be written, known without asking the target: a rule that it breaks, or the target's types.
+  const char* refusal_of(RowTable& table, const RowChange& change) const;
   /// Whether an earlier change of this row is a dead letter: then this one is, too.
   bool closed(const Taken& taken, const std::string& key);
   RowChange row_change(const Taken& taken, RowOperation operation) const;

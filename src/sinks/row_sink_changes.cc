@@ -172,6 +172,18 @@ RowChange RowSink::row_change(const Taken& taken, RowOperation operation) const 
   return change;
 }
 
+const char* RowSink::refusal_of(RowTable& table, const RowChange& change) const {
+  if (spec_.rules != nullptr && change.new_row.present()) {
+    if (table.check_of != table.relation) {
+      table.check = spec_.rules->check_for(*table.relation);
+      table.check_of = table.relation;
+    }
+    if (table.check != nullptr)
+      if (const char* reason = table.check->refusal_of(change.new_row)) return reason;
+  }
+  return target_->refusal_of(change);
+}
+
 bool RowSink::closed(const Taken& taken, const std::string& key) {
   if (taken.table.lettered.empty() || !taken.table.lettered.contains(key)) return false;
   lay_down(row_change(taken, operation_of(taken.change.kind)), taken.table, {key}, kChainedLetter);
@@ -202,7 +214,7 @@ void RowSink::take_event(const Taken& taken) {
   // A row that moves takes its chain of letters along.
   const char* reason = !table.lettered.empty() && is_lettered(table, keys_of(change, table.key))
                            ? kChainedLetter
-                           : target_->refusal_of(change);
+                           : refusal_of(table, change);
   if (reason != nullptr) {
     lay_down(change, table, keys_of(change, table.key), reason);
     ++counters_.dead_lettered;
@@ -258,7 +270,7 @@ void RowSink::put_row(const Taken& taken, const std::string& key) {
     if (!row.whole && (!traits_.takes_unchanged || moved || table.lacking.contains(key)))
       return note_lacking(taken, key);
   }
-  if (const char* reason = target_->refusal_of(change)) {
+  if (const char* reason = refusal_of(table, change)) {
     unit_.forget(*table.relation, key);
     lay_down(change, table, {key}, reason);
     --counters_.applied;

@@ -210,6 +210,24 @@ TEST_F(RowSinkTest, ARowThatTheTargetCannotHoldIsALetterAndSoIsWhatFollowsIt) {
   EXPECT_EQ(sink_->problems().front().code, "TR803");
 }
 
+TEST_F(RowSinkTest, RowsThatBreakARuleAreLettersInCopyAndStreamAndDeletesAreNotJudged) {
+  spec_.rules = std::make_shared<const rules::RowRules>(
+      std::vector<rules::TableRules>{{.tables = "items", .choices = {{.column = "v", .values = {"a", "b"}}}}}, nullptr);
+  start(items(), {{"1", "a", "x"}, {"2", "wrong", "x"}});
+  keep_letters();
+  Batch batch(clock_);
+  batch.begin()
+      .insert(items(), {"3", "b", "x"})
+      .update(items(), {"3", "wrong", "x"})
+      .update(items(), {"2", "a", "x"})
+      .remove(items(), {"1", {}, {}});
+  apply(batch);
+  EXPECT_THAT(items_there(), IsEmpty());
+  EXPECT_THAT(reasons(), ElementsAre("copy: validation: `in` of `v`", "update: validation: `in` of `v`",
+                                     "update: an earlier change of this row is a dead letter"));
+  expect_counts(4, 2, 0, 2, 0);
+}
+
 TEST_F(RowSinkTest, RowsThatTheServerRefusesAreFoundAndTheOthersLand) {
   start();
   Batch batch(clock_);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -10,6 +11,7 @@
 #include "model/position.h"
 #include "model/relation.h"
 #include "model/snapshot.h"
+#include "rules/row_rules.h"
 #include "sinks/row_target.h"
 
 namespace tailrace::sinks {
@@ -36,6 +38,9 @@ struct RowTable {
   /// Both of one version: become() sets them.
   RelationPtr relation;
   std::vector<std::size_t> key;
+  /// What its rows have to fulfil, of the version that stands beside it; null: nothing.
+  std::shared_ptr<const rules::RowCheck> check;
+  RelationPtr check_of;
   RowStanding standing = RowStanding::kCopying;
   Fence fence;
   std::uint64_t copied_rows = 0;

@@ -92,7 +92,7 @@ bool BatchVersions::alters() const {
 
 void BatchVersions::alter(Connection& connection) {
   for (const Step& step : steps_) {
-    TableShape next(step.after, spec_.on_unrepresentable);
+    TableShape next(step.after, spec_.on_unrepresentable, spec_.rules.get());
     next.history = table_.shape.history;
     next.intermediate = table_.shape.intermediate;
     if (table_.whole_rows) next.go_by_whole_rows();

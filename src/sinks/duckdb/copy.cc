@@ -72,6 +72,7 @@ class Writer : public sinks::CopyWriter {
       : connection_(database),
         relation_(shape.relation),
         key_(shape.key),
+        check_(shape.check),
         letters_(letters),
         memory_(memory),
         faults_(faults) {
@@ -125,6 +126,10 @@ class Writer : public sinks::CopyWriter {
         refuse(tuple, kRowTooLong);
         continue;
       }
+      if (const char* reason = check_ == nullptr ? nullptr : check_->refusal_of(tuple)) {
+        refuse(tuple, reason);
+        continue;
+      }
       FieldWalk walk(tuple);
       bool held = true;
       for (std::size_t n = 0; held && n < relation_->columns.size(); ++n) held = rows_->put(n, walk.next());
@@ -153,6 +158,7 @@ class Writer : public sinks::CopyWriter {
   Connection connection_;
   RelationPtr relation_;
   std::vector<std::size_t> key_;
+  std::shared_ptr<const rules::RowCheck> check_;
   sinks::LetterBox& letters_;
   MemoryBudget& memory_;
   FaultCount& faults_;
@@ -181,7 +187,7 @@ std::unique_ptr<sinks::CopyWriter> make_copy_writer(const std::shared_ptr<Databa
 }
 
 TableShape DuckdbSink::State::shape_of(const RelationPtr& relation) const {
-  TableShape shape(relation, spec_.on_unrepresentable);
+  TableShape shape(relation, spec_.on_unrepresentable, spec_.rules.get());
   shape.history = keeps_history(spec_, relation->schema, relation->name);
   shape.intermediate = spec_.history_intermediate;
   return shape;

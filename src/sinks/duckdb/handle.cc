@@ -327,7 +327,7 @@ Statement& Statement::bind_time(std::int64_t unix_micros) {
   return *this;
 }
 
-std::uint64_t Statement::run() {
+Result Statement::query() {
   next_ = 1;
   Result result;
   const auto state = duckdb_execute_prepared(handle_, result.get());
@@ -336,7 +336,7 @@ std::uint64_t Statement::run() {
     const char* message = duckdb_result_error(result.get());
     throw_duckdb_error(duckdb_result_error_type(result.get()), message == nullptr ? "" : message, "run a statement");
   }
-  return result.rows_changed();
+  return result;
 }
 
 }  // namespace tailrace::duckdb

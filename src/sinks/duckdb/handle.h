@@ -45,6 +45,8 @@ class Database {
   static std::shared_ptr<Database> open(const std::filesystem::path& path, const OpenOptions& options);
   /// What this process has open at that path, or the file opened by `options`.
   static std::shared_ptr<Database> share_or_read(const std::filesystem::path& path, const OpenOptions& options);
+  /// Shared with nobody, gone with its last connection.
+  static std::shared_ptr<Database> in_memory(const OpenOptions& options) { return open_with(nullptr, options); }
   /// Whether somebody in this process has the file open.
   static bool is_open(const std::filesystem::path& path);
   ~Database();
@@ -145,7 +147,8 @@ class Statement {
   /// Microseconds since 1970.
   Statement& bind_time(std::int64_t unix_micros);
   /// Runs with what was bound, and forgets it. Gives the rows it changed.
-  std::uint64_t run();
+  std::uint64_t run() { return query().rows_changed(); }
+  Result query();
 
  private:
   void check(duckdb_state state) const;

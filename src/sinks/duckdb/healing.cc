@@ -119,7 +119,8 @@ std::uint64_t DuckdbSink::State::put_completed(Table& table, const FencedRows& r
         !read.fence.contains(row->second.xid, row->second.at.commit_end))
       continue;
     const bool too_long = tuple.bytes().size() > memory_.longest_row();
-    if (!too_long && put_row(mirror, table.shape, tuple)) {
+    const char* broken = table.shape.check == nullptr ? nullptr : table.shape.check->refusal_of(tuple);
+    if (!too_long && broken == nullptr && put_row(mirror, table.shape, tuple)) {
       mirror.end_row();
       if (history) {
         put_row(*history, table.shape, tuple);
@@ -128,7 +129,8 @@ std::uint64_t DuckdbSink::State::put_completed(Table& table, const FencedRows& r
       }
       ++completed;
     } else {
-      letters_.add(letter_for(table, row->second, tuple, too_long ? kRowTooLong : kValueNotHeld));
+      const char* reason = too_long ? kRowTooLong : kValueNotHeld;
+      letters_.add(letter_for(table, row->second, tuple, broken != nullptr ? broken : reason));
       --counters_.applied;
       ++counters_.dead_lettered;
       if (table.lettered.emplace(key).second) tables_on_disk_->add_letter(table, std::string(key));

@@ -18,6 +18,50 @@
 namespace tailrace::duckdb::test {
 namespace {
 
+std::shared_ptr<const rules::RowRules> rule_of_v(const char* value) {
+  return std::make_shared<const rules::RowRules>(
+      std::vector<rules::TableRules>{{.tables = "items", .choices = {{.column = "v", .values = {value}}}}}, nullptr);
+}
+
+TEST(DuckdbSink, RowsThatBreakARuleAreLettersInCopyAndStream) {
+  DuckdbSpec spec;
+  spec.rules = rule_of_v("a");
+  Target target(spec);
+  target.copy({{items(), {{"1", "a", "x"}, {"2", "wrong", "x"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin()
+      .insert(items(), {"3", "wrong", "x"})
+      .insert(items(), {"4", "a", "x"})
+      .update(items(), {"1", "wrong", "y"})
+      .remove(items(), {"4", {}, {}});
+  target.sink().apply(batch.done());
+  const auto letters = target.sink().take_dead_letters();
+  target.sink().flush();
+  ASSERT_EQ(letters.size(), 3U);
+  for (const auto& letter : letters) EXPECT_EQ(letter.reason, "validation: `in` of `v`");
+  const sinks::Counters counts{4, 2, 0, 2, 0};
+  EXPECT_EQ(target.sink().counters(), counts);
+  target.close();
+  EXPECT_EQ(target.rows("public.items"), (std::vector<std::string>{"1|a|x"}));
+}
+
+TEST(DuckdbSink, RowsOfATableWithoutKeyThatBreakARuleComeAndGoAsLetters) {
+  DuckdbSpec spec;
+  spec.rules = rule_of_v("a");
+  Target target(spec);
+  const auto keyless = table("items", {{"v"}}, ReplicaIdentity::kFull);
+  target.copy({{keyless, {{"a"}}}});
+  Clock clock;
+  Batch batch(clock);
+  batch.begin().insert(keyless, {"wrong"}).insert(keyless, {"a"}).remove_full(keyless, {"wrong"});
+  target.sink().apply(batch.done());
+  EXPECT_EQ(target.sink().take_dead_letters().size(), 2U);
+  target.sink().flush();
+  target.close();
+  EXPECT_EQ(target.rows("public.items"), (std::vector<std::string>{"a", "a"}));
+}
+
 TEST(DuckdbSink, RefusesAFileWithAForeignTableOfTheSameName) {
   Target target;
   target.query("SELECT 1::VARCHAR");

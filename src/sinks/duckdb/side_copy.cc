@@ -80,7 +80,7 @@ sinks::SidePlace DuckdbSink::State::Side::begin(const RelationPtr& table, const 
     refuse_part(table, where);
   }
   where_ = where;
-  TableShape shape(table, state_.spec_.on_unrepresentable);
+  TableShape shape(table, state_.spec_.on_unrepresentable, state_.spec_.rules.get());
   hidden_ = std::make_unique<Table>(std::move(shape));
   hidden_->stored_as = {"tailrace", kPrefix + std::to_string(table->oid.value())};
   state_.write_alone([this] {

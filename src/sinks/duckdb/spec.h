@@ -5,11 +5,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#include "rules/row_rules.h"
 
 namespace tailrace::duckdb {
 
@@ -42,6 +45,8 @@ struct DuckdbSpec {
   bool known = false;
   /// Whether the pipeline wants a table; changes of others are filtered. Null: all.
   std::function<bool(std::string_view schema, std::string_view table)> wanted;
+  /// Null: there are none.
+  std::shared_ptr<const rules::RowRules> rules;
   /// Tables that also get `<table>__history` (TablePatterns). Empty: none.
   std::vector<std::string> history;
   /// Keep versions that began and ended inside one source transaction.

@@ -107,7 +107,7 @@ std::vector<std::unique_ptr<Table>> StateTables::read_tables(const DuckdbSpec& s
   TablesByName by_name;
   for (const TextRow& row : connection_.rows("SELECT relation, state, snapshot, fence_lsn::VARCHAR, "
                                              "copied_rows::VARCHAR FROM tailrace.tables")) {
-    TableShape shape(decode_relation(row[0].second), spec.on_unrepresentable);
+    TableShape shape(decode_relation(row[0].second), spec.on_unrepresentable, spec.rules.get());
     shape.history = keeps_history(spec, shape.relation->schema, shape.relation->name);
     shape.intermediate = spec.history_intermediate;
     auto table = std::make_unique<Table>(std::move(shape));

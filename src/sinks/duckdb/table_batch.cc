@@ -136,18 +136,19 @@ void TableBatch::drop_incomplete(ByteView key) {
   if (table_.incomplete.erase(std::string(key)) > 0) findings_.no_longer_incomplete.emplace_back(key);
 }
 
-bool TableBatch::holds(TupleView tuple) {
-  if (!tuple.present()) return true;
-  if (too_long(tuple)) return false;
+const char* TableBatch::obstacle(TupleView tuple) {
+  if (!tuple.present()) return nullptr;
+  if (too_long(tuple)) return kRowTooLong;
+  if (const char* reason = shape_.check == nullptr ? nullptr : shape_.check->refusal_of(tuple)) return reason;
   auto cursor = tuple.begin();
   std::size_t column = 0;
   for (const std::size_t risky : risky_) {
     for (; column < risky; ++column) cursor.next();
     const Field field = cursor.next();
     ++column;
-    if (field.kind == FieldKind::kText && !fits(shape_.types[risky], field.bytes, scratch_)) return false;
+    if (field.kind == FieldKind::kText && !fits(shape_.types[risky], field.bytes, scratch_)) return kValueNotHeld;
   }
-  return true;
+  return nullptr;
 }
 
 bool TableBatch::lettered(ByteView key) const {
@@ -156,7 +157,8 @@ bool TableBatch::lettered(ByteView key) const {
 
 void TableBatch::add_keyed(const Change& change) {
   const bool quiet = table_.lettered.empty() && table_.incomplete.empty();
-  if (change.kind == ChangeKind::kInsert && quiet && keyed_->only_inserts() && !too_long(change.new_row)) {
+  if (change.kind == ChangeKind::kInsert && quiet && shape_.check == nullptr && keyed_->only_inserts() &&
+      !too_long(change.new_row)) {
     keyed_->insert_unseen(change);
     ++findings_.counts.applied;
     return;
@@ -172,7 +174,7 @@ void TableBatch::add_keyed(const Change& change) {
   if (!readable) return refuse_keyless(change);
   if (lettered(old_key) || (change.kind == ChangeKind::kUpdate && lettered(new_key)))
     return refuse(change, "an earlier change of this row is a dead letter");
-  if (!holds(change.new_row)) return refuse(change, obstacle(change.new_row));
+  if (const char* reason = obstacle(change.new_row)) return refuse(change, reason);
   const bool absent = !table_.incomplete.empty() && table_.incomplete.contains(std::string(old_key));
   if (change.kind == ChangeKind::kDelete) {
     keyed_->remove(change, old_key, absent);
@@ -186,7 +188,7 @@ void TableBatch::add_insert(const Change& change) {
   ByteView key;
   if (!read_key(change.new_row, {}, shape_.key, keyed_->arena(), key)) return refuse_keyless(change);
   if (lettered(key)) return refuse(change, "an earlier change of this row is a dead letter");
-  if (!holds(change.new_row)) return refuse(change, obstacle(change.new_row));
+  if (const char* reason = obstacle(change.new_row)) return refuse(change, reason);
   keyed_->insert(change, key);
   ++findings_.counts.applied;
 }
@@ -207,14 +209,14 @@ void TableBatch::add_multiset(const Change& change) {
   const bool takes_old = change.kind != ChangeKind::kInsert;
   if (takes_old && change.old_kind != OldTuple::kFull)
     return hold(change, "TR611", "a change came without the old row, though the table's identity is FULL");
-  const bool old_fits = !takes_old || holds(change.old_row);
-  const bool new_fits = change.kind == ChangeKind::kDelete || holds(change.new_row);
-  if (takes_old && old_fits) multiset_->take_old(change);
-  if (change.kind != ChangeKind::kDelete && new_fits) multiset_->add_new(change);
-  if (old_fits && new_fits) {
+  const char* old_obstacle = takes_old ? obstacle(change.old_row) : nullptr;
+  const char* new_obstacle = change.kind == ChangeKind::kDelete ? nullptr : obstacle(change.new_row);
+  if (takes_old && old_obstacle == nullptr) multiset_->take_old(change);
+  if (change.kind != ChangeKind::kDelete && new_obstacle == nullptr) multiset_->add_new(change);
+  if (old_obstacle == nullptr && new_obstacle == nullptr) {
     ++findings_.counts.applied;
   } else {
-    refuse(change, obstacle(new_fits ? change.old_row : change.new_row));
+    refuse(change, new_obstacle != nullptr ? new_obstacle : old_obstacle);
   }
 }
 
@@ -222,6 +224,8 @@ void TableBatch::add_append_only(const Change& change) {
   if (change.kind != ChangeKind::kInsert)
     return hold(change, "TR611", "an update or delete came for a table whose rows nothing identifies");
   if (too_long(change.new_row)) return refuse(change, kRowTooLong);
+  if (const char* reason = shape_.check == nullptr ? nullptr : shape_.check->refusal_of(change.new_row))
+    return refuse(change, reason);
   keyed_->insert_unseen(change);
   ++findings_.counts.applied;
 }

@@ -87,9 +87,8 @@ class TableBatch {
   void add_append_only(const Change& change);
   void add_truncate(const Change& change);
   bool too_long(TupleView tuple) const { return tuple.present() && tuple.bytes().size() > longest_row_; }
-  bool holds(TupleView tuple);
-  /// Why holds() said no.
-  const char* obstacle(TupleView tuple) const { return too_long(tuple) ? kRowTooLong : kValueNotHeld; }
+  /// Why the row cannot be written; null: it can.
+  const char* obstacle(TupleView tuple);
   bool lettered(ByteView key) const;
   /// Its rows lie in the batch, and not in a translation that goes with this object.
   bool in_batch(const Change& change) const {

@@ -7,10 +7,11 @@
 
 namespace tailrace::duckdb {
 
-TableShape::TableShape(RelationPtr from, OnUnrepresentable on_unrepresentable)
+TableShape::TableShape(RelationPtr from, OnUnrepresentable on_unrepresentable, const rules::RowRules* rules)
     : relation(std::move(from)), key(relation->match_key()), whole_rows(relation->identity == ReplicaIdentity::kFull) {
   std::ranges::sort(key);
   for (const Column& column : relation->columns) types.push_back(target_type(column.type, on_unrepresentable));
+  if (rules != nullptr) check = rules->check_for(*relation);
 }
 
 std::vector<TargetType> TableShape::key_types() const {

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "model/relation.h"
+#include "rules/row_rules.h"
 #include "sinks/duckdb/types.h"
 
 namespace tailrace::duckdb {
@@ -11,7 +13,8 @@ namespace tailrace::duckdb {
 /// What is fixed about one mirrored table as long as its Relation holds: the target's types and how rows are told
 /// apart. Immutable; owned by its Table.
 struct TableShape {
-  TableShape(RelationPtr relation, OnUnrepresentable on_unrepresentable);
+  /// `rules`: null where there are none. Throws what RowCheck() throws.
+  TableShape(RelationPtr relation, OnUnrepresentable on_unrepresentable, const rules::RowRules* rules = nullptr);
 
   /// Rows are told apart by key columns; else by all columns (multiset); else not at all (append only).
   bool keyed() const { return !key.empty(); }
@@ -29,6 +32,8 @@ struct TableShape {
   bool whole_rows = false;
   bool history = false;
   bool intermediate = false;
+  /// Null: its rows have to fulfil nothing.
+  std::shared_ptr<const rules::RowCheck> check;
 };
 
 /// SQL: the relation's columns in order, or those with these indexes.
