@@ -81,9 +81,9 @@ class RowWriter {
  public:
   virtual ~RowWriter() = default;
   /// Writes the changes in their order and then the state, durable on return; all of it at once where the target has
-  /// transactions. Changes that come without state may be kept back: they are durable with the next state at the latest.
-  /// Changes of one key never pass each other. The same changes written again have no further effect.
-  /// Throws RetryError (busy, away, out of room), RefusedError (rights, a table that is gone), RowsRefused.
+  /// transactions. Changes that come without state may be kept back: they are durable with the next state at the
+  /// latest. Changes of one key never pass each other. The same changes written again have no further effect. Throws
+  /// RetryError (busy, away, out of room), RefusedError (rights, a table that is gone), RowsRefused.
   virtual void write(std::span<const RowChange> changes, const StateChanges& state) = 0;
   /// Of a copy's writer, which is given no state: nothing more comes, and what it kept back belongs to the next state
   /// that any writer of the target is given.
