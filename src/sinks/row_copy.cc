@@ -29,6 +29,7 @@ void RowCopy::append(const CopiedRows& rows) {
     RowChange change;
     change.operation = RowOperation::kCopied;
     change.relation = relation_.get();
+    change.commit_time = began_;
     change.new_row = measure_tuple(in);
     const char* reason = check_ == nullptr ? nullptr : check_->refusal_of(change.new_row);
     if (reason == nullptr) reason = target_.refusal_of(change);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/time.h"
 #include "rules/row_rules.h"
 #include "sinks/letter_box.h"
 #include "sinks/row_isolation.h"
@@ -32,6 +33,8 @@ class RowCopy final : public CopyWriter {
   const std::vector<std::size_t> key_;
   const std::shared_ptr<const rules::RowCheck> check_;
   LetterBox& letters_;
+  /// The fence comes with the last row only.
+  const PgTime began_ = PgTime::now();
   std::unique_ptr<RowWriter> writer_;
   RowIsolation isolation_;
 };

@@ -44,7 +44,8 @@ struct RowChange {
   OldTuple old_kind = OldTuple::kNone;
   /// The version that the rows are in: the table's at the target.
   const Relation* relation = nullptr;
-  /// Of copied rows: no position, Seq 0 and the time of the fence; the table was empty before them.
+  /// Of copied rows: no position, Seq 0 and the time when their copy began; the table was empty
+  /// before them.
   Position position;
   Seq seq;
   Xid xid;

@@ -93,6 +93,7 @@ def test_inserts_that_fail_or_whose_answer_is_lost_are_done_once(mirror: Shop, s
     mirror.stop()
     assert server.rows(f"SELECT _op, toString(count()) FROM {there}.orders GROUP BY _op ORDER BY _op") == [["c", "80"], ["r", "1000"], ["u", "4"]]
     assert server.rows(f"SELECT count() = uniqExact(_version) FROM {there}.orders WHERE _op != 'r'") == [[1]]
+    assert server.rows(f"SELECT count() FROM {there}.orders WHERE abs(dateDiff('second', _commit_time, now64(6))) > 3600") == [["0"]]
     # The last event of each row is the row.
     last = f"SELECT id, argMax(total, _version) FROM {there}.orders GROUP BY id ORDER BY id"
     assert server.rows(last) == source(mirror, "SELECT id::text, total::text FROM orders ORDER BY orders.id")
