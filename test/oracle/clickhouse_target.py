@@ -3,11 +3,13 @@ HTTP, never through Tailrace."""
 
 import functools
 from collections import Counter
+from dataclasses import replace
 
 from e2e.clickhouse_server import ClickhouseServer
 from oracle.canonical import from_source
+from oracle.duckdb_target import TargetWrong
 from oracle.redis_target import keeps
-from oracle.tables import Column, Table
+from oracle.tables import Table
 
 DATABASE = "oracle"
 
@@ -33,14 +35,18 @@ def make(server: ClickhouseServer, tables: list[Table]) -> None:
                    f"ENGINE = ReplacingMergeTree(_version, _deleted) ORDER BY ({key})")
 
 
-def compared(table: Table) -> tuple[Column, ...]:
-    """Arrays are JSON there."""
-    return tuple(column for column in table.columns if not column.type.endswith("[]"))
+def compared(table: Table) -> Table:
+    """Of those of its columns that can be: arrays are JSON there."""
+    return replace(table, columns=tuple(column for column in table.columns if not column.type.endswith("[]")))
 
 
 def rows_of(server: ClickhouseServer, table: Table) -> Counter:
     """All rows in canonical form, of the columns that are compared."""
-    columns = compared(table)
+    literal = f"{table.schema}.{table.name}".replace("\\", "\\\\").replace("'", "\\'")
+    found = {name for (name,) in server.rows(f"SELECT name FROM system.columns WHERE database = '{DATABASE}' AND table = '{literal}'")}
+    if found != {*table.names, "_version", "_deleted"}:
+        raise TargetWrong(f"{literal} has the columns {sorted(found)}, not {sorted(table.names)}")
+    columns = compared(table).columns
     listed = ", ".join(f"hex({quoted(c.name)})" if c.type == "bytea" else quoted(c.name) for c in columns)
     converters = [from_source(column.type) for column in columns]
     return Counter(tuple(convert(None if value is None else str(value)) for convert, value in zip(converters, row, strict=True))

@@ -512,7 +512,7 @@ class Run:
                 kept = list(self._directory.glob("target.duckdb.damaged-*"))
                 self._findings.require("a damaged target is set aside", bool(kept), f"{self.report.damaged} times it could not be read")
             self._compare_history(target, followed, logged, end)
-        self._others.compare(self._findings, self._truth, shapes, end)
+        self._others.compare(self._findings, self._truth, followed, end)
 
     def _compare_journal(self, logged: list[LoggedUnit], copied_at: int) -> None:
         """`copied_at`: where the first table's copy stands. The log holds all that came later, unless it is trimmed."""
