@@ -21,7 +21,7 @@ RelationPtr table_with(std::initializer_list<const char*> columns) {
 }
 
 /// Of so many nulls.
-sinks::DeadLetter letter_at(std::uint64_t lsn, std::uint16_t columns, const std::string& reason = "too wide") {
+sinks::DeadLetter wide_letter(std::uint64_t lsn, std::uint16_t columns, const std::string& reason = "too wide") {
   std::string tuple;
   TupleWriter writer(tuple, columns);
   for (int i = 0; i < columns; ++i) writer.null();
@@ -55,9 +55,9 @@ class DeadLettersTest : public ::testing::Test {
 };
 
 TEST_F(DeadLettersTest, ALetterThatComesAgainWasTriedOnceMoreAndKeepsItsNumber) {
-  catalog_.store_letters("a", {letter_at(10, 1)});
+  catalog_.store_letters("a", {wide_letter(10, 1)});
   const std::vector<KeptLetter> before = all();
-  catalog_.store_letters("a", {letter_at(10, 1, "still too wide")});
+  catalog_.store_letters("a", {wide_letter(10, 1, "still too wide")});
   const std::vector<KeptLetter> after = all();
   ASSERT_EQ(after.size(), 1u);
   EXPECT_EQ(after[0].id, before[0].id);
@@ -65,14 +65,14 @@ TEST_F(DeadLettersTest, ALetterThatComesAgainWasTriedOnceMoreAndKeepsItsNumber) 
   EXPECT_EQ(after[0].letter.reason, "still too wide");
   EXPECT_GE(*after[0].failed_at, *before[0].failed_at);
   // Another row at a place that is none.
-  catalog_.store_letters("a", {letter_at(0, 1)});
-  catalog_.store_letters("a", {letter_at(0, 2)});
+  catalog_.store_letters("a", {wide_letter(0, 1)});
+  catalog_.store_letters("a", {wide_letter(0, 2)});
   EXPECT_EQ(all()[0].attempts, 1u);
 }
 
 TEST_F(DeadLettersTest, AreChosenBySinkAndNumber) {
-  catalog_.store_letters("a", {letter_at(10, 1), letter_at(20, 1)});
-  catalog_.store_letters("b", {letter_at(10, 1, "refused")});
+  catalog_.store_letters("a", {wide_letter(10, 1), wide_letter(20, 1)});
+  catalog_.store_letters("b", {wide_letter(10, 1, "refused")});
   ASSERT_EQ(all().size(), 3u);
   const std::uint64_t of_a = all()[1].id;
   EXPECT_EQ(all({.sink = "b"}).size(), 1u);
@@ -87,23 +87,23 @@ TEST_F(DeadLettersTest, AreChosenBySinkAndNumber) {
 }
 
 TEST_F(DeadLettersTest, AreDroppedAllOrNoneAndTheirNumbersAreNotUsedAgain) {
-  catalog_.store_letters("a", {letter_at(10, 1), letter_at(20, 1)});
+  catalog_.store_letters("a", {wide_letter(10, 1), wide_letter(20, 1)});
   const std::uint64_t last = all()[1].id;
   EXPECT_EQ(code_of([&] { DeadLetters(path_).drop({.ids = {last, 99}}); }), "TR224");
   EXPECT_EQ(all().size(), 2u);
   EXPECT_EQ(DeadLetters(path_).drop({.ids = {last}}), 1u);
   // The pipeline that runs sees it.
   EXPECT_EQ(catalog_.count_letters("a"), 1u);
-  catalog_.store_letters("b", {letter_at(30, 1)});
+  catalog_.store_letters("b", {wide_letter(30, 1)});
   EXPECT_GT(all({.sink = "b"})[0].id, last);
   EXPECT_EQ(DeadLetters(path_).drop({.sink = "a"}), 1u);
   EXPECT_EQ(all().size(), 1u);
 }
 
 TEST_F(DeadLettersTest, ALetterKnowsTheVersionOfItsTable) {
-  sinks::DeadLetter later = letter_at(20, 2);
+  sinks::DeadLetter later = wide_letter(20, 2);
   later.relation = table_with({"id", "name"});
-  catalog_.store_letters("a", {letter_at(10, 1), later, letter_at(30, 1)});
+  catalog_.store_letters("a", {wide_letter(10, 1), later, wide_letter(30, 1)});
   const std::vector<KeptLetter> letters = all();
   EXPECT_EQ(letters[0].letter.relation->columns.size(), 1u);
   EXPECT_EQ(letters[1].letter.relation->columns[1].name, "name");

@@ -12,6 +12,12 @@
 namespace tailrace::postgres {
 namespace {
 
+/// An exported snapshot goes with the session that keeps it; versions before 17 call its name invalid then.
+bool is_gone_snapshot(const ServerError& error) {
+  return (error.sqlstate == "22023" && error.message.find("snapshot identifier") != std::string::npos) ||
+         (error.sqlstate == "42704" && error.message.starts_with("snapshot \""));
+}
+
 constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 constexpr std::size_t kSmallestRead = std::size_t{128} << 10;
 
@@ -101,6 +107,9 @@ bool CopyReader::take(const BackendMessage& message, RowReceiver& receiver, Copy
       return false;
     case 'E': {
       const ServerError error = parse_server_error(message.body);
+      if (is_gone_snapshot(error))
+        throw ReconnectError("TR130", "the session that kept the copy's snapshot is gone: " + error.shown(),
+                             "none needed: the copy is begun again");
       if (error.sqlstate == "42P01" || error.sqlstate == "42703" || error.sqlstate == "3F000")
         table_changed(*rows_.relation, "it or a column is gone or renamed");
       // Another try does not help.

@@ -425,6 +425,18 @@ TEST_F(SnapshotCopyTest, a_copy_whose_slot_snapshot_is_gone_takes_a_younger_one)
   EXPECT_EQ(rows_of(*copy, "t").size(), 2u);
 }
 
+TEST_F(SnapshotCopyTest, a_copy_whose_own_session_is_gone_can_be_begun_again) {
+  run("CREATE TABLE public.t (id int PRIMARY KEY)");
+  run("INSERT INTO public.t VALUES (1)");
+  make_source(spec());
+  const auto copy = source->begin_copy({}, {});
+  const std::string keepers = " FROM pg_stat_activity WHERE datname = 'copy' AND state = 'idle in transaction'";
+  ASSERT_FALSE(run("SELECT pg_terminate_backend(pid)" + keepers).empty());
+  while (!run("SELECT" + keepers).empty()) std::this_thread::sleep_for(milliseconds(5));
+  EXPECT_THROW(rows_of(*copy, "t"), ReconnectError);
+  EXPECT_EQ(rows_of(*source->begin_copy({}, {}), "t").size(), 1u);
+}
+
 TEST_F(SnapshotCopyTest, copy_and_stream_together_hold_each_transaction_once_under_concurrent_writers) {
   run("CREATE TABLE public.t (id bigserial PRIMARY KEY, writer int, n int)");
   std::atomic<bool> stop = false;
