@@ -8,10 +8,11 @@ MINUTES ?= 60
 FUZZ_SECONDS ?= 30
 DEMO_SECONDS ?=
 T ?=
+E ?=
 export JOBS FUZZ_SECONDS ROUNDS
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build demo test test-fast e2e versions bench fuzz lint format coverage nemesis endurance giants mutants soak clean
+.PHONY: help bootstrap build demo test test-fast e2e versions bench fuzz lint format coverage nemesis endurance giants mutants soak example example-reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +25,12 @@ build: bootstrap ## The release binary: build/release/tailrace
 
 demo: build ## A private PostgreSQL, a writer and a live mirror (DEMO_SECONDS=20 stops by itself)
 	@build/release/tailrace demo --seconds $(or $(DEMO_SECONDS),0)
+
+example: build ## A whole scenario of examples/, E=name: servers, data, a pipeline, its figures
+	@tools/example "$(E)" run
+
+example-reset: ## Takes away all that `make example E=name` made, data included
+	@tools/example "$(E)" reset
 
 test: ## Everything that CI runs
 	@tools/test bootstrap layers format build unit e2e versions asan tsan fuzz tidy
