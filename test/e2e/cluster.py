@@ -77,10 +77,11 @@ class ReservedPort:
 class Cluster:
     """One data directory and the postmaster on it. The caller closes it; closing removes everything."""
 
-    def __init__(self, settings: dict[str, str] | None = None, wal_start: tuple[int, int] = (0, 1), standby_of: "Cluster | None" = None):
-        """`wal_start`: upper half of the LSN and MiB of the lower one where the WAL begins, at least (0, 1).
+    def __init__(self, settings: dict[str, str] | None = None, wal_start: tuple[int, int] = (0, 1), standby_of: "Cluster | None" = None,
+                 binaries: Path | None = None):
+        """`binaries`: of another server. `wal_start`: upper half of the LSN and MiB of the lower one where the WAL begins, at least (0, 1).
         `standby_of`: it begins as a copy of that one, which is stopped for a moment, and follows it by its slot `standby`."""
-        self.binaries = server_binaries()
+        self.binaries = binaries or server_binaries()
         self._reserved = ReservedPort()
         self.port = self._reserved.number
         self.directory = Path(tempfile.mkdtemp(prefix="tailrace-pg-"))
@@ -109,11 +110,11 @@ class Cluster:
         if done.returncode != 0:
             raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
 
-    def _initialise(self, settings: dict[str, str]) -> None:
+    def _initialise(self, settings: dict[str, str], *options: str) -> None:
         if self._identity:
             os.chown(self.directory, self._identity["user"], self._identity["group"])
         self._run(str(self.binaries / "initdb"), "-D", str(self.data), "--wal-segsize=1", "-U", SUPERUSER,
-                  "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+                  "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", *options)
         self.configure(settings)
         access = ("local all all trust\n"
                   "host all guarded 127.0.0.1/32 scram-sha-256\n"
@@ -201,12 +202,14 @@ class Cluster:
             self._own(self.data / "recovery.signal")
 
     def upgrade(self) -> None:
-        """The stopped server becomes what pg_upgrade makes of it with the same version's programs."""
+        """The stopped server becomes what the tests' pg_upgrade makes of it, which may be that of a later version."""
         old, self.data = self.data, self.directory / "upgraded"
-        self._initialise(BASE_SETTINGS)
-        programs = str(self.binaries)
-        done = subprocess.run([f"{programs}/pg_upgrade", "-b", programs, "-B", programs, "-d", str(old), "-D", str(self.data), "-U", SUPERUSER,
-                               "--socketdir", str(self.directory)], cwd=self.directory, capture_output=True, text=True, **self._identity)
+        before, self.binaries = self.binaries, server_binaries()
+        # The default from 18 on is another one than before.
+        self._initialise(BASE_SETTINGS, *(["--no-data-checksums"] if before != self.binaries else []))
+        done = subprocess.run([f"{self.binaries}/pg_upgrade", "-b", before, "-B", self.binaries, "-d", str(old), "-D", str(self.data),
+                               "-U", SUPERUSER, "--socketdir", str(self.directory)],
+                              cwd=self.directory, capture_output=True, text=True, **self._identity)
         if done.returncode != 0:
             raise RuntimeError(f"pg_upgrade failed: {done.stdout}{done.stderr}")
 

@@ -19,6 +19,8 @@ collect_ignore = [name for name, major in {"test_failover_slots.py": 17, "test_s
 # Most packages of servers lack pg_upgrade.
 if not (server_binaries() / "pg_upgrade").exists() or server_major() < 17:
     collect_ignore.append("test_upgrade.py")
+# Neither do they have these extensions, nor is one server there that has them all.
+collect_ignore.append("test_extensions.py")
 
 
 def pytest_configure(config: pytest.Config) -> None:

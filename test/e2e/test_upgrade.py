@@ -1,24 +1,42 @@
-"""The server is upgraded by pg_upgrade, which takes the slot along (PostgreSQL 17 and later)."""
+"""The server is upgraded by pg_upgrade, which takes the slot along (PostgreSQL 17 and later): to the same version, and from 17."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from e2e.cluster import Cluster
+from e2e.cluster import Cluster, server_binaries
 from e2e.shop import SHOP, Shop
 from e2e.tailrace import Exit, Tailrace
 from e2e.test_server_life import assert_stays_as_it_is, insert
 
 
+BEFORE = Path(os.environ["TAILRACE_PG_BEFORE_BIN"])
+
+
+@pytest.fixture(params=[BEFORE, server_binaries()], ids=["from_17", "from_the_same_version"])
+def old_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    made = Cluster(binaries=request.param)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def shop(own_cluster: Cluster, tailrace: Tailrace) -> Shop:
+def shop(old_cluster: Cluster, tailrace: Tailrace) -> Shop:
     """Followed by a pipeline that runs, up to now."""
-    own_cluster.execute("CREATE DATABASE shop")
-    own_cluster.execute(*SHOP, database="shop")
-    made = Shop(own_cluster, "shop", tailrace)
+    old_cluster.execute("CREATE DATABASE shop")
+    old_cluster.execute(*SHOP, database="shop")
+    made = Shop(old_cluster, "shop", tailrace)
     made.start()
     made.wait()
     made.change()
     made.wait()
     return made
+
+
+def major(cluster: Cluster) -> int:
+    return int(cluster.query("SHOW server_version_num")[0][0]) // 10000
 
 
 def upgrade(shop: Shop) -> None:
@@ -32,7 +50,10 @@ def upgrade(shop: Shop) -> None:
 
 def test_an_upgraded_cluster_is_named_and_followed_on_once_it_is_accepted(shop: Shop):
     before = shop.cluster.query("SELECT system_identifier FROM pg_control_system()")
+    was = 17 if shop.cluster.binaries == BEFORE else 18
+    assert major(shop.cluster) == was
     upgrade(shop)
+    assert major(shop.cluster) == 18
     assert shop.cluster.query("SELECT system_identifier FROM pg_control_system()") != before
     shop.change()
     assert_stays_as_it_is(shop, "TR139", "--accept-upgrade")
