@@ -12,7 +12,7 @@ E ?=
 export JOBS FUZZ_SECONDS ROUNDS
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap build demo test test-fast e2e versions bench fuzz lint format coverage nemesis endurance giants extensions mutants soak example example-reset clean
+.PHONY: help bootstrap build demo test test-fast e2e versions bench fuzz lint format coverage nemesis endurance giants extensions minio mutants soak example example-reset clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ giants: ## Very many tables in a transaction, very large values, very many savep
 
 extensions: ## Types of PostGIS, which is installed for it
 	@tools/test bootstrap build extensions
+
+minio: ## The tests of a lake in a bucket on MinIO, which is built once (5 minutes)
+	@tools/test bootstrap build minio
 
 mutants: ## Plants bugs one by one; each must be caught
 	@tools/test bootstrap mutants

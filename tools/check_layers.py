@@ -45,8 +45,8 @@ KNOWS_TARGETS = re.compile(r"^src/cli/(CMakeLists\.txt|[a-z]+_registration\.cc|d
 FOREIGN_HEADERS = {
     "libpq-fe.h": re.compile(r"^src/sources/postgres/"),
     "curl/curl.h": re.compile(r"^src/net/"),
-    "openssl/evp.h": re.compile(r"^src/(net|sinks/webhook)/"),
-    "openssl/hmac.h": re.compile(r"^src/(net|sinks/webhook)/"),
+    "openssl/evp.h": re.compile(r"^src/net/digest\.cc$"),
+    "openssl/hmac.h": re.compile(r"^src/net/digest\.cc$"),
     "hiredis/read.h": re.compile(r"^src/sinks/redis/"),
     "duckdb.h": re.compile(r"^src/(vectors|sinks/(duckdb|lake))/"),
     "httplib.h": re.compile(r"^src/server/http_server\.cc$"),

@@ -58,7 +58,7 @@ Object<LakeDraft> lake_object() {
       .text("endpoint", &LakeDraft::endpoint,
             "S3: the server, as `https://host:port`; default: AWS_ENDPOINT_URL, else Amazon's.")
       .text("region", &LakeDraft::region, "S3: the region; default: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1.")
-      .text("access_key_id", &LakeDraft::access_key_id, "S3: the key; default: AWS_ACCESS_KEY_ID, else the profile's.")
+      .text("access_key_id", &LakeDraft::access_key_id, "S3: the key; default: see `tailrace docs s3`.")
       .text("secret_access_key", &LakeDraft::secret_access_key, "S3: its secret.", Need::kOptional, Privacy::kSecret)
       .text("session_token", &LakeDraft::session_token, "S3: the token of temporary keys.", Need::kOptional,
             Privacy::kSecret)
@@ -84,11 +84,15 @@ void find_server(const LakeDraft& draft, net::S3Address& bucket) {
   if (const std::string region = first(draft.region, {"AWS_REGION", "AWS_DEFAULT_REGION"}); !region.empty())
     bucket.region = region;
   lake::read_endpoint(first(draft.endpoint, {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}), bucket);
+  // A certificate for all buckets covers no name with a dot of its own.
+  if (bucket.bucket.find('.') != std::string::npos && bucket.tls) bucket.path_style = true;
   if (draft.addressing != Addressing::kByServer) bucket.path_style = draft.addressing == Addressing::kPath;
-  bucket.credentials = {draft.access_key_id, draft.secret_access_key, draft.session_token};
+  if (bucket.ca_file.empty()) bucket.ca_file = environment("AWS_CA_BUNDLE").value_or("");
   if (draft.access_key_id.empty() != draft.secret_access_key.empty())
     throw BadConfigError("TR857", "one of `access_key_id` and `secret_access_key` is missing", "give both, or none");
-  if (draft.access_key_id.empty()) bucket.credentials = net::find_s3_credentials(environment, draft.profile);
+  bucket.keys = draft.access_key_id.empty() ? net::find_s3_keys(environment, draft.profile, bucket.region)
+                                            : std::make_shared<net::S3Keys>(net::S3Credentials{
+                                                  draft.access_key_id, draft.secret_access_key, draft.session_token});
 }
 
 LakeSpec spec_of(const LakeDraft& draft) {

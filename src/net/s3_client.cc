@@ -4,10 +4,11 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <new>
 
 #include "base/error.h"
 #include "net/curl_handle.h"
+#include "net/curl_headers.h"
+#include "net/digest.h"
 #include "net/xml_text.h"
 
 namespace tailrace::net {
@@ -72,22 +73,11 @@ bool is_about_trust(CURLcode code) {
          code == CURLE_SSL_ISSUER_ERROR;
 }
 
-class HeaderList {
- public:
-  HeaderList() = default;
-  ~HeaderList() { curl_slist_free_all(list_); }
-  HeaderList(const HeaderList&) = delete;
-  HeaderList& operator=(const HeaderList&) = delete;
-  void add(const std::string& header) {
-    curl_slist* more = curl_slist_append(list_, header.c_str());
-    if (more == nullptr) throw std::bad_alloc();
-    list_ = more;
-  }
-  curl_slist* get() const { return list_; }
-
- private:
-  curl_slist* list_ = nullptr;
-};
+/// What servers say of keys that were good once.
+bool is_about_old_keys(const std::string& code) {
+  return code == "ExpiredToken" || code == "ExpiredTokenException" || code == "InvalidToken" ||
+         code == "TokenRefreshRequired" || code == "InvalidAccessKeyId" || code == "InvalidClientTokenId";
+}
 
 bool passes(long status, const std::string& code) {
   return status >= 500 || status == 408 || status == 429 || code == "SlowDown" || code == "RequestTimeout" ||
@@ -127,6 +117,17 @@ std::string S3Client::host() const {
 }
 
 S3Client::Answer S3Client::ask(const Question& question) {
+  const S3Credentials keys = address_.keys->current();
+  Answer answer = ask(question, keys);
+  // The answer to HEAD has no body that could say why.
+  const bool is_refused = answer.status == 400 || answer.status == 401 || answer.status == 403;
+  if (is_refused && (question.method == "HEAD" || is_about_old_keys(text_of(answer.body, "Code"))) &&
+      address_.keys->renew(keys))
+    return ask(question, address_.keys->current());
+  return answer;
+}
+
+S3Client::Answer S3Client::ask(const Question& question, const S3Credentials& keys) {
   S3Request request;
   request.method = question.method;
   request.path = uri_encoded((address_.path_style ? "/" + address_.bucket : "") + "/" + question.key, true);
@@ -137,11 +138,10 @@ S3Client::Answer S3Client::ask(const Question& question) {
   request.headers.emplace_back("host", host());
   request.headers.emplace_back("x-amz-content-sha256", request.payload_hash);
   request.headers.emplace_back("x-amz-date", time);
-  if (!address_.credentials.session_token.empty())
-    request.headers.emplace_back("x-amz-security-token", address_.credentials.session_token);
+  if (!keys.session_token.empty()) request.headers.emplace_back("x-amz-security-token", keys.session_token);
   HeaderList headers;
   for (const auto& [name, value] : request.headers) headers.add(name + ": " + value);
-  headers.add("authorization: " + authorization(request, address_.credentials, address_.region, "s3", time));
+  headers.add("authorization: " + authorization(request, keys, address_.region, "s3", time));
   headers.add("expect:");
   const std::string query = canonical_query(request);
   const std::string url = fmt::format("{}://{}{}{}{}", address_.tls ? "https" : "http", host(), request.path,

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "net/s3_keys.h"
 #include "net/s3_signature.h"
 #include "net/server_address.h"
 
@@ -17,7 +18,7 @@ struct S3Address : ServerAddress {
   std::string region = "us-east-1";
   /// The bucket stands in the path, not in front of the host.
   bool path_style = false;
-  S3Credentials credentials;
+  std::shared_ptr<S3Keys> keys;
 
   /// "https://host:port/bucket", for people.
   std::string display() const;
@@ -30,7 +31,8 @@ struct S3Upload {
 };
 
 /// One bucket of an S3 server, over one connection. One thread. Calls throw RetryError TR860 for what may pass, and
-/// RefusedError TR861 (we are not let in), TR862 (no such bucket), TR863 (anything else) for what will not.
+/// RefusedError TR861 (we are not let in), TR862 (no such bucket), TR863 (anything else) for what will not; besides,
+/// whatever the address' keys throw. REQUIRES: the address has keys.
 class S3Client {
  public:
   explicit S3Client(S3Address address);
@@ -72,7 +74,9 @@ class S3Client {
   };
   struct Transport;
 
+  /// Keys that ran out are renewed.
   Answer ask(const Question& question);
+  Answer ask(const Question& question, const S3Credentials& keys);
   /// ask(), and throws for every status but those below 300.
   Answer must(const Question& question);
   [[noreturn]] void refuse(const Question& question, const Answer& answer) const;

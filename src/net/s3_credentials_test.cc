@@ -17,12 +17,13 @@ constexpr const char* kFile =
     "aws_secret_access_key = t\naws_session_token = u\n[half]\naws_access_key_id = HALF\n";
 
 S3Credentials find(std::map<std::string, std::string> environment, const std::string& profile = "") {
-  return find_s3_credentials(
-      [environment = std::move(environment)](const std::string& name) {
-        const auto found = environment.find(name);
-        return found == environment.end() ? std::nullopt : std::optional(found->second);
-      },
-      profile);
+  return find_s3_keys(
+             [environment = std::move(environment)](const std::string& name) {
+               const auto found = environment.find(name);
+               return found == environment.end() ? std::nullopt : std::optional(found->second);
+             },
+             profile, "us-east-1")
+      ->current();
 }
 
 TEST(S3CredentialsTest, AProfileIsReadFromAFile) {
@@ -47,7 +48,16 @@ TEST(S3CredentialsTest, TheEnvironmentComesFirstUnlessAProfileIsNamed) {
   EXPECT_EQ(find(environment).access_key, "OTH");
   environment["AWS_PROFILE"] = "half";
   EXPECT_EQ(code_of([&] { find(environment); }), "TR857");
+  environment.erase("AWS_PROFILE");
   std::filesystem::remove(file);
+  environment["AWS_EC2_METADATA_DISABLED"] = "true";
+  EXPECT_EQ(code_of([&] { find(environment); }), "TR857");
+}
+
+TEST(S3CredentialsTest, WhatBelongsTogetherIsGivenTogether) {
+  EXPECT_EQ(code_of([] { find({{"AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere"}}); }), "TR857");
+  EXPECT_EQ(code_of([] { find({{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://elsewhere.example/keys"}}); }), "TR857");
+  EXPECT_EQ(code_of([] { find({{"AWS_WEB_IDENTITY_TOKEN_FILE", "/nowhere"}, {"AWS_ROLE_ARN", "r"}}); }), "TR911");
 }
 
 }  // namespace

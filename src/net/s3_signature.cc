@@ -1,34 +1,16 @@
 #include "net/s3_signature.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <algorithm>
-#include <array>
 
-#include "base/error.h"
+#include "net/digest.h"
 
 namespace tailrace::net {
 namespace {
 
 constexpr std::string_view kAlgorithm = "AWS4-HMAC-SHA256";
 constexpr std::size_t kDayDigits = 8;
-
-std::string hex(std::string_view bytes) {
-  std::string out;
-  for (const char c : bytes) out += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return out;
-}
-
-std::string hmac(std::string_view key, std::string_view text) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> out{};
-  unsigned length = 0;
-  if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()),
-           text.size(), out.data(), &length) == nullptr)
-    throw DefectError("OpenSSL makes no HMAC");
-  return {reinterpret_cast<const char*>(out.data()), length};
-}
 
 /// Spaces at both ends go; several in a row are one.
 std::string trimmed(std::string_view value) {
@@ -40,14 +22,6 @@ std::string trimmed(std::string_view value) {
 }
 
 }  // namespace
-
-std::string sha256_hex(std::string_view bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> out{};
-  unsigned length = 0;
-  if (EVP_Digest(bytes.data(), bytes.size(), out.data(), &length, EVP_sha256(), nullptr) != 1)
-    throw DefectError("OpenSSL makes no SHA-256");
-  return hex({reinterpret_cast<const char*>(out.data()), length});
-}
 
 std::string uri_encoded(std::string_view text, bool keep_slashes) {
   std::string out;
@@ -90,9 +64,10 @@ std::string authorization(const S3Request& request, const S3Credentials& credent
   const std::string scope = fmt::format("{}/{}/{}/aws4_request", day, region, service);
   const std::string text = fmt::format("{}\n{}\n{}\n{}", kAlgorithm, time, scope, sha256_hex(canonical));
   std::string key = "AWS4" + credentials.secret_key;
-  for (const std::string_view step : {day, region, service, std::string_view("aws4_request")}) key = hmac(key, step);
+  for (const std::string_view step : {day, region, service, std::string_view("aws4_request")})
+    key = hmac_sha256(key, step);
   return fmt::format("{} Credential={}/{},SignedHeaders={},Signature={}", kAlgorithm, credentials.access_key, scope,
-                     signed_headers, hex(hmac(key, text)));
+                     signed_headers, hex(hmac_sha256(key, text)));
 }
 
 }  // namespace tailrace::net

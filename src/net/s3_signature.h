@@ -15,6 +15,8 @@ struct S3Credentials {
   std::string secret_key;
   /// Of temporary credentials; else empty.
   std::string session_token;
+
+  bool operator==(const S3Credentials&) const = default;
 };
 
 /// What a signature covers. A value.
@@ -26,11 +28,10 @@ struct S3Request {
   std::vector<std::pair<std::string, std::string>> query;
   /// Names in lower case; `host` among them.
   std::vector<std::pair<std::string, std::string>> headers;
-  /// sha256_hex() of the body.
+  /// sha256_hex() of the body (net/digest.h).
   std::string payload_hash;
 };
 
-std::string sha256_hex(std::string_view bytes);
 /// All but letters, digits and "-._~" as %XX; slashes stay where `keep_slashes`.
 std::string uri_encoded(std::string_view text, bool keep_slashes);
 /// The query as it stands in the request: encoded, sorted by name.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "net/digest.h"
+
 namespace tailrace::net::test {
 namespace {
 

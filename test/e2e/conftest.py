@@ -31,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: measures time, or keeps the machine busy: no other test runs beside it")
     config.addinivalue_line("markers", "giants: the largest transactions; `make giants`, not part of `make test`")
     config.addinivalue_line("markers", "endurance: an hour of steady load; `make endurance`, not part of `make test`")
+    config.addinivalue_line("markers", "minio: what a lake in a bucket is; `make minio` runs these on MinIO, too")
     config.addinivalue_line("markers", "nemesis: the oracle with SEEDS seeds; not part of `make test`")
 
 

@@ -4,6 +4,7 @@ import atexit
 import functools
 import itertools
 import json
+import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from e2e.duckdb_file import rows as duckdb_rows
 from e2e.lake import events as lake_events
 from e2e.proxy import Proxy
 from e2e.redis_server import RedisServer
-from e2e.s3_server import KEY, SECRET, S3Server
+from e2e.s3_server import KEY, SECRET, S3Server, make_server
 from e2e.webhook_receiver import Receiver
 
 
@@ -284,7 +285,7 @@ class Lake(TargetUnderTest):
 @functools.cache
 def s3_server() -> S3Server:
     """One server for all tests of a worker; each has a bucket of its own."""
-    server = S3Server()
+    server = make_server()
     atexit.register(server.close)
     return server
 
@@ -304,8 +305,9 @@ class LakeS3(ServerUnderTest, Lake):
 
     @property
     def place(self) -> str:
-        """Below the server every object is a file."""
-        return str(self.server.directory / "data" / self.bucket / "a lake")
+        """A copy of what is there now."""
+        into = Path(tempfile.mkdtemp(dir=self.directory))
+        return str(self.server.download(self.bucket, "a lake/", into))
 
     def options(self) -> str:
         return (f'url: "s3://{self.bucket}/a lake", endpoint: "http://127.0.0.1:{self.proxy.port}", format: {self.form}, '

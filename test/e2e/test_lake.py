@@ -1,7 +1,6 @@
 """A lake of files: what stands in them is what happened at the source, and each name that was seen stays."""
 
 import json
-from collections.abc import Iterator
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +10,6 @@ from uuid import UUID
 import pyarrow.parquet
 import pytest
 
-from e2e.s3_server import KEY, SECRET, S3Server
 from e2e.shop import Shop
 from e2e.tailrace import Exit
 
@@ -155,48 +153,3 @@ def test_a_transaction_larger_than_memory_comes_in_several_files_and_once(mirror
     assert len(files) > 2 and [line["id"] for line in inserted] == list(range(1001, 31001))
     assert [line["_seq"] for line in inserted] == sorted({line["_seq"] for line in inserted})
     assert inserted[0]["_commit_time"].startswith(str(datetime.now(timezone.utc).year))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    made = S3Server()
-    made.make_bucket("shop")
-    yield made
-    made.close()
-
-
-def bucket_options(server: S3Server, secret: str = SECRET, bucket: str = "shop/below") -> str:
-    return (f'url: "s3://{bucket}", endpoint: "http://127.0.0.1:{server.port}", access_key_id: {KEY}, secret_access_key: "{secret}"')
-
-
-def test_what_a_bucket_gets_is_what_a_reader_finds_and_nobody_else_may_read_it(mirror: Shop, server: S3Server):
-    run(mirror, Path(), bucket_options(server))
-    mirror.cluster.execute("UPDATE customers SET name = 'ü' WHERE id = 3", "DELETE FROM orders WHERE id = 5", database=mirror.database)
-    mirror.wait()
-    mirror.stop()
-    below = server.directory / "data" / "shop" / "below"
-    customers = rows(below, "customers")
-    assert [row["_op"] for row in customers] == ["r"] * 50 + ["u"] and customers[-1]["name"] == "ü"
-    assert [(row["_op"], row["id"]) for row in rows(below, "orders")][-1] == ("d", 5)
-    listed = {item["path"] for path in (below / "_manifest").glob("*.json") for item in json.loads(path.read_text())["objects"]}
-    assert listed == {key.removeprefix("below/") for key in server.keys("shop") if key.endswith(".parquet")}
-    assert not server.uploads("shop")
-    assert server.anonymous_status("/shop/" + sorted(server.keys("shop"))[0]) == 403
-
-
-@pytest.mark.parametrize(("secret", "bucket", "code"), [("wrong", "shop/other", "TR861"), (SECRET, "none/other", "TR862")], ids=["secret", "bucket"])
-def test_a_server_that_refuses_is_named_at_check(mirror: Shop, server: S3Server, secret: str, bucket: str, code: str):
-    write(mirror, Path(), bucket_options(server, secret, bucket))
-    answer = mirror.tailrace.command("check", mirror.tailrace.directory / "shop.yaml")
-    assert code in answer.out + answer.err, answer
-    assert answer.code != Exit.DONE
-    assert secret not in answer.out + answer.err
-
-
-def test_keys_come_from_a_profile_and_the_place_from_the_environment(mirror: Shop, server: S3Server, tmp_path: Path):
-    (tmp_path / "credentials").write_text(f"[lake]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n")
-    environment = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"), "AWS_PROFILE": "lake",
-                   "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}"}
-    process = mirror.tailrace.mirror(mirror.cluster.url(mirror.database), "s3://shop/short", "--until-caught-up", environment=environment)
-    assert process.wait() == Exit.DONE, process.err()
-    assert len(rows(server.directory / "data" / "shop" / "short", "orders")) == 1000

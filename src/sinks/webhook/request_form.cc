@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/time.h"
+#include "net/digest.h"
 #include "sinks/webhook/signature.h"
 
 namespace tailrace::webhook {
@@ -98,7 +99,7 @@ std::optional<std::string> RequestForm::key_of(const RowChange& change, const st
   if (change.operation != RowOperation::kCopied) return fmt::format("{}-{}", spec_.pipeline, change.position.str());
   std::string row = relation_.schema + '\0' + relation_.name + '\0';
   row += change.new_row.bytes();
-  const std::string digest = sha256(row).substr(0, kDigits);
+  const std::string digest = net::sha256_hex(row).substr(0, kDigits);
   if (has_key_) return fmt::format("{}-copy-{}", spec_.pipeline, digest);
   return fmt::format("{}-copy-{}-{}", spec_.pipeline, digest, unlike);
 }

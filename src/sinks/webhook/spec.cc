@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "sinks/webhook/signature.h"
+#include "net/digest.h"
 
 namespace tailrace::webhook {
 namespace {
@@ -72,7 +72,7 @@ std::string WebhookSpec::display() const {
   const std::size_t scheme = where.find("://") + 3;
   const std::size_t user = where.rfind('@');
   const std::string_view host = where.substr(user == std::string_view::npos ? scheme : user + 1);
-  return fmt::format("{}{}/… ({})", where.substr(0, scheme), host, sha256(url.text()).substr(0, 8));
+  return fmt::format("{}{}/… ({})", where.substr(0, scheme), host, net::sha256_hex(url.text()).substr(0, 8));
 }
 
 std::string WebhookSpec::origin() const { return std::string(authority(url.text())); }

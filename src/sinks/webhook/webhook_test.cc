@@ -8,6 +8,7 @@
 
 #include "base/error_code_for_test.h"
 #include "model/batch_for_test.h"
+#include "net/digest.h"
 #include "sinks/webhook/answer.h"
 #include "sinks/webhook/delivery_order.h"
 #include "sinks/webhook/request_form.h"
@@ -188,12 +189,8 @@ TEST(WebhookFormTest, WhatATableLacksIsNamed) {
   EXPECT_EQ(code_of([&] { RequestForm(*log, columns); }), "TR822");
 }
 
-TEST(WebhookSignatureTest, IsWhatTheStandardsSay) {
-  EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  // RFC 4231, test case 2.
-  EXPECT_EQ(hmac_sha256("Jefe", "what do ya want for nothing?"),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-  EXPECT_EQ(signature("s", 7, "{}"), "t=7,v1=" + hmac_sha256("s", "7.{}"));
+TEST(WebhookSignatureTest, CoversTheTimeAndTheBody) {
+  EXPECT_EQ(signature("s", 7, "{}"), "t=7,v1=" + net::hex(net::hmac_sha256("s", "7.{}")));
 }
 
 TEST(WebhookAnswerTest, AsksForTheReactionThatHelps) {
