@@ -92,6 +92,7 @@ void RowSink::forget_unwritten() {
   unit_.clear();
   state_.clear();
   seen_.clear();
+  last_relation_ = nullptr;
   letters_.clear();
   unflushed_ = false;
   inside_ = false;
@@ -201,14 +202,14 @@ void RowSink::begin_epoch(const Cursor& at) {
 void RowSink::write_out() {
   if (unit_.empty() || inside_) return;
   refuse_unkept_letters();
-  const std::vector<RowChange> changes = unit_.changes();
+  const std::span<const RowChange> changes = unit_.changes();
   try {
     TAILRACE_CRASH_POINT("rows.before_write");
     writer_->write(changes, state_to_write());
     TAILRACE_CRASH_POINT("rows.after_write");
   } catch (const RowsRefused& refused) {
     log::info("rows.refused", "{}: {}; looking for the rows", spec_.display, refused.what());
-    isolation_.take_apart(*writer_, changes, refused);
+    isolation_.take_apart(*writer_, {changes.begin(), changes.end()}, refused);
     unit_.clear();
     return;
   }
@@ -234,14 +235,14 @@ Cursor RowSink::flush() {
 
 void RowSink::write_rows() {
   if (unit_.empty()) return;
-  const std::vector<RowChange> changes = unit_.changes();
+  const std::span<const RowChange> changes = unit_.changes();
   try {
     writer_->write(changes, {});
     TAILRACE_CRASH_POINT("rows.part_written");
     isolation_.landed();
   } catch (const RowsRefused& refused) {
     log::info("rows.refused", "{}: {}; looking for the rows", spec_.display, refused.what());
-    isolation_.take_apart(*writer_, changes, refused);
+    isolation_.take_apart(*writer_, {changes.begin(), changes.end()}, refused);
   }
   unit_.clear();
   // What the rest of the batch adds may be written long after it.

@@ -75,8 +75,16 @@ class RowSink : public Sink {
     Position position() const { return transaction.position(change.ordinal); }
   };
 
+  struct SeenRelation {
+    /// Null: left out.
+    RowTable* table = nullptr;
+    /// The table's version that it was found to equal.
+    RelationPtr equal_to;
+  };
+
   void see_owner(const StateMap& state);
   void read_state(const StateMap& state);
+  SeenRelation& see(const Relation* relation);
   RowTable* table_of(const Relation& relation);
   RowTable& must_know(const RelationPtr& relation);
   void take(const ChangeBatch& batch, const Change& change);
@@ -89,6 +97,8 @@ class RowSink : public Sink {
   void take_event(const Taken& taken);
   void take_state(const Taken& taken);
   void take_truncate(const Taken& taken);
+  /// The short way for a row that is new under its key. False: something about it needs the long way.
+  bool take_new_row(const Taken& taken);
   void put_row(const Taken& taken, const std::string& key);
   void remove_row(const Taken& taken, const std::string& key);
   /// The rows of these changes wait for letters no more. Throws RefusedError TR225 when one does not.
@@ -134,8 +144,10 @@ class RowSink : public Sink {
   bool unflushed_ = false;
   /// The last batch ended inside a transaction.
   bool inside_ = false;
-  /// Of the batch that is applied: what each relation of it is here; null: left out.
-  std::unordered_map<const Relation*, RowTable*> seen_;
+  /// Of the batch that is applied: what each relation of it is here.
+  std::unordered_map<const Relation*, SeenRelation> seen_;
+  const Relation* last_relation_ = nullptr;
+  SeenRelation* last_seen_ = nullptr;
 };
 
 }  // namespace tailrace::sinks

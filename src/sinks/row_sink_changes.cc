@@ -26,6 +26,7 @@ TupleView whole_old_row(const RowChange& change) {
 void RowSink::apply(const ChangeBatch& batch) {
   if (!writer_) throw RetryError("TR807", "the target is not open", "it is opened again");
   seen_.clear();
+  last_relation_ = nullptr;
   applied_ = &batch;
   unit_.keep(batch);
   for (const Change& change : batch.changes) {
@@ -46,16 +47,15 @@ void RowSink::take(const ChangeBatch& batch, const Change& change) {
     ++counters_.filtered;
     return;
   }
-  const auto [place, is_new] = seen_.try_emplace(change.relation, nullptr);
-  if (is_new) place->second = table_of(*change.relation);
+  SeenRelation& seen = see(change.relation);
   const Transaction& transaction = batch.transactions[change.transaction];
   const bool counts = change.kind != ChangeKind::kDescription;
   if (counts) ++counters_.received;
-  if (place->second == nullptr) {
+  if (seen.table == nullptr) {
     if (counts) ++counters_.filtered;
     return;
   }
-  const Taken taken{change, transaction, *place->second};
+  const Taken taken{change, transaction, *seen.table};
   RowTable& table = taken.table;
   const bool in_copy = counts ? table.fence.contains(transaction.xid, transaction.commit_end)
                               : transaction.commit_end <= table.fence.end;
@@ -63,9 +63,12 @@ void RowSink::take(const ChangeBatch& batch, const Change& change) {
     if (counts) ++counters_.applied;
     return;
   }
-  if (!follow(taken)) {
-    if (counts) ++counters_.held;
-    return;
+  if (table.standing != RowStanding::kCopied || seen.equal_to != table.relation) {
+    if (!follow(taken)) {
+      if (counts) ++counters_.held;
+      return;
+    }
+    if (*table.relation == *change.relation) seen.equal_to = table.relation;
   }
   if (!counts) return;
   if (change.kind == ChangeKind::kTruncate) {
@@ -75,6 +78,15 @@ void RowSink::take(const ChangeBatch& batch, const Change& change) {
   } else {
     take_state(taken);
   }
+}
+
+RowSink::SeenRelation& RowSink::see(const Relation* relation) {
+  if (relation == last_relation_) return *last_seen_;
+  const auto [place, is_new] = seen_.try_emplace(relation);
+  if (is_new) place->second.table = table_of(*relation);
+  last_relation_ = relation;
+  last_seen_ = &place->second;
+  return place->second;
 }
 
 RowTable* RowSink::table_of(const Relation& relation) {
@@ -228,6 +240,7 @@ void RowSink::take_state(const Taken& taken) {
   RowTable& table = taken.table;
   const Change& change = taken.change;
   const std::vector<std::size_t>& columns = table.key;
+  if (change.kind == ChangeKind::kInsert && take_new_row(taken)) return;
   const auto new_key =
       change.new_row.present() ? key_tuple(change.new_row, change.old_row, columns) : std::optional<std::string>();
   const auto old_key = change.old_row.present() ? key_tuple(change.old_row, {}, columns) : new_key;
@@ -257,6 +270,17 @@ void RowSink::take_state(const Taken& taken) {
     }
   }
   put_row(taken, *new_key);
+}
+
+bool RowSink::take_new_row(const Taken& taken) {
+  RowTable& table = taken.table;
+  if (!table.lettered.empty() || !table.lacking.empty() || !is_whole(taken.change.new_row, table.key)) return false;
+  const RowChange row = row_change(taken, RowOperation::kInsert);
+  if (refusal_of(table, row) != nullptr) return false;
+  unit_.insert(row, table.key);
+  table.empty = false;
+  ++counters_.applied;
+  return true;
 }
 
 void RowSink::put_row(const Taken& taken, const std::string& key) {

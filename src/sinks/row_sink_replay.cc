@@ -35,7 +35,7 @@ void RowSink::replay(const LetterReplay& replay) {
   counters_ = changes.counted(before);
   unflushed_ = true;
   if (replay.rehearsal) return;
-  const std::vector<RowChange> rows = unit_.changes();
+  const std::span<const RowChange> rows = unit_.changes();
   try {
     writer_->write(rows, state_to_write());
     TAILRACE_CRASH_POINT("rows.letters_written");

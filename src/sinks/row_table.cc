@@ -10,9 +10,8 @@ void RowTable::become(RelationPtr version) {
   key = relation->match_key();
 }
 
-std::optional<std::string> key_tuple(TupleView row, TupleView fallback, const std::vector<std::size_t>& columns) {
-  std::string bytes;
-  TupleWriter out(bytes, static_cast<std::uint16_t>(columns.size()));
+bool append_key(TupleView row, TupleView fallback, const std::vector<std::size_t>& columns, std::string& out) {
+  TupleWriter writer(out, static_cast<std::uint16_t>(columns.size()));
   for (const std::size_t column : columns) {
     const auto field_of = [column](TupleView tuple) {
       auto fields = tuple.begin();
@@ -21,9 +20,15 @@ std::optional<std::string> key_tuple(TupleView row, TupleView fallback, const st
     };
     Field field = field_of(row);
     if (field.kind == FieldKind::kUnchanged && fallback.present()) field = field_of(fallback);
-    if (field.kind != FieldKind::kText) return std::nullopt;
-    out.text(field.bytes);
+    if (field.kind != FieldKind::kText) return false;
+    writer.text(field.bytes);
   }
+  return true;
+}
+
+std::optional<std::string> key_tuple(TupleView row, TupleView fallback, const std::vector<std::size_t>& columns) {
+  std::string bytes;
+  if (!append_key(row, fallback, columns, bytes)) return std::nullopt;
   return bytes;
 }
 

@@ -61,6 +61,8 @@ struct RowTable {
 /// The columns' values of `row` (`u` read from `fallback`, which may be absent) as a tuple: equal keys have equal
 /// bytes. Nothing when one of them is null or was not sent.
 std::optional<std::string> key_tuple(TupleView row, TupleView fallback, const std::vector<std::size_t>& columns);
+/// The same, appended; false: there is none, and `out` ends with a part of it.
+bool append_key(TupleView row, TupleView fallback, const std::vector<std::size_t>& columns, std::string& out);
 
 /// The keys that a change of a row is about: that of the row as it is, and the one it had before where that is another.
 /// None of a truncate, and of a table without key. `columns`: the match_key() of the change's relation.

@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "model/change_batch.h"
+#include "sinks/key_places.h"
 #include "sinks/row_target.h"
 
 namespace tailrace::sinks {
@@ -25,34 +27,45 @@ class RowUnit {
 
   /// An event.
   void add(const RowChange& change);
+  /// A row that was inserted and came whole. `columns`: those of its key.
+  void insert(const RowChange& change, const std::vector<std::size_t>& columns);
   /// The state of a key; what was known of it goes.
-  void put(const std::string& key, const RowChange& change);
+  void put(std::string_view key, const RowChange& change);
   /// The row that is to be put under this key; absent where none is known here.
-  TupleView row_of(const Relation& relation, const std::string& key) const;
+  TupleView row_of(const Relation& relation, std::string_view key);
   /// What is known of the key goes; nothing becomes of it at the target.
-  void forget(const Relation& relation, const std::string& key);
+  void forget(const Relation& relation, std::string_view key);
   /// What is known of the table goes.
   void forget_table(const Relation& relation);
 
-  /// Without what later changes have replaced.
-  std::vector<RowChange> changes() const;
-  bool empty() const { return alive_ == 0; }
-  std::size_t size() const { return alive_; }
+  /// Without what later changes have replaced. Lives until the unit is changed.
+  std::span<const RowChange> changes();
+  bool empty() const { return size() == 0; }
+  std::size_t size() const { return changes_.size() - dead_.size(); }
   /// Of the rows.
   std::size_t bytes() const { return bytes_; }
   void clear();
 
  private:
-  struct Entry {
-    RowChange change;
-    bool alive = true;
+  /// As long as rows of a table are only inserted they are listed: no other change of the unit can be about them.
+  struct OfTable {
+    KeyPlaces places;
+    std::vector<std::uint32_t> listed;
+    std::vector<std::size_t> columns;
   };
-  void drop(std::size_t at);
+  OfTable& of_table(const Relation& relation);
+  /// Of a table whose changes are told apart from here on.
+  KeyPlaces& places_of(const Relation& relation);
+  void place_listed(OfTable& table);
+  void compact();
 
-  std::vector<Entry> entries_;
-  /// By table (oid) and key.
-  std::unordered_map<std::uint32_t, std::unordered_map<std::string, std::size_t>> by_key_;
-  std::size_t alive_ = 0;
+  std::vector<RowChange> changes_;
+  /// Places of changes that others have replaced.
+  std::vector<std::uint32_t> dead_;
+  /// By oid.
+  std::unordered_map<std::uint32_t, OfTable> tables_;
+  std::uint32_t last_oid_ = 0;
+  OfTable* last_table_ = nullptr;
   std::size_t bytes_ = 0;
   std::deque<std::string> owned_;
   std::vector<std::shared_ptr<const void>> buffers_;
@@ -69,5 +82,7 @@ struct CompletedRow {
 /// `old_row` is to be whole.
 CompletedRow completed(TupleView row, TupleView known, TupleView old_row);
 bool has_unchanged(TupleView row);
+/// Whether the row has all its values, and none of its key is null. `columns`: those of its key.
+bool is_whole(TupleView row, const std::vector<std::size_t>& columns);
 
 }  // namespace tailrace::sinks
