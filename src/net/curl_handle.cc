@@ -1,6 +1,8 @@
 #include "net/curl_handle.h"
 
+#include <algorithm>
 #include <new>
+#include <string_view>
 
 namespace tailrace::net {
 namespace {
@@ -40,6 +42,22 @@ CURLcode CurlHandle::perform() {
 
 std::string CurlHandle::failure(CURLcode code) const {
   return why_[0] != '\0' ? why_.data() : curl_easy_strerror(code);
+}
+
+bool CurlHandle::is_about_trust(CURLcode code) const {
+  if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM ||
+      code == CURLE_SSL_ISSUER_ERROR)
+    return true;
+  // With TLS 1.3 a server says what it thinks of our certificate only when we read: RFC 8446, 6.2.
+  const std::string_view why = why_.data();
+  static constexpr std::array<std::string_view, 7> kAlerts = {"alert certificate required",
+                                                              "alert bad certificate",
+                                                              "alert unsupported certificate",
+                                                              "alert certificate revoked",
+                                                              "alert certificate expired",
+                                                              "alert certificate unknown",
+                                                              "alert unknown ca"};
+  return std::ranges::any_of(kAlerts, [why](std::string_view alert) { return why.find(alert) != why.npos; });
 }
 
 CurlMulti::CurlMulti() : multi_(made(curl_multi_init)) {}

@@ -28,6 +28,8 @@ class CurlHandle {
   void forget_failure() { why_[0] = '\0'; }
   /// Why what it was last used for failed, for people.
   std::string failure(CURLcode code) const;
+  /// Whether that was for want of trust between the two ends: a certificate that does not hold, or one that is missing.
+  bool is_about_trust(CURLcode code) const;
 
  private:
   CURL* curl_;

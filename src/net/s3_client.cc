@@ -68,11 +68,6 @@ std::string now_for_signature() {
                      fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
 }
 
-bool is_about_trust(CURLcode code) {
-  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM ||
-         code == CURLE_SSL_ISSUER_ERROR;
-}
-
 /// What servers say of keys that were good once.
 bool is_about_old_keys(const std::string& code) {
   return code == "ExpiredToken" || code == "ExpiredTokenException" || code == "InvalidToken" ||
@@ -164,7 +159,7 @@ S3Client::Answer S3Client::ask(const Question& question, const S3Credentials& ke
   const CURLcode result = curl.perform();
   if (result != CURLE_OK) {
     const std::string why = curl.failure(result);
-    if (is_about_trust(result))
+    if (curl.is_about_trust(result))
       throw RefusedError("TR861", fmt::format("no trust between us and {}: {}", address_.display(), why),
                          "give `ca_file`, or the certificate that the server asks for");
     throw RetryError("TR860", fmt::format("no answer from {}: {}", address_.display(), why),
