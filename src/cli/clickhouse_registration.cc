@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <memory>
 
 #include "cli/registrations.h"
@@ -16,6 +17,8 @@ using config::Object;
 using config::Privacy;
 using sinks::RowStyle;
 
+enum class Packing : std::uint8_t { kAuto, kNone, kLz4, kZstd };
+
 struct ClickhouseDraft : net::ConnectionTerms {
   ClickhouseDraft() { timeout = std::chrono::seconds(60); }
 
@@ -26,6 +29,7 @@ struct ClickhouseDraft : net::ConnectionTerms {
   std::string table = "{table}";
   RowStyle as = RowStyle::kState;
   bool overwrite = false;
+  Packing compression = Packing::kAuto;
 };
 
 Object<ClickhouseDraft> clickhouse_object() {
@@ -44,8 +48,22 @@ Object<ClickhouseDraft> clickhouse_object() {
       .choice<RowStyle>("as", &ClickhouseDraft::as, {{"rows", RowStyle::kState}, {"events", RowStyle::kEvents}},
                         "The last version of each row, in a ReplacingMergeTree; or every change, in a MergeTree.")
       .truth("overwrite", &ClickhouseDraft::overwrite, "Take tables that have rows already for our own.");
+  object.choice<Packing>(
+      "compression", &ClickhouseDraft::compression,
+      {{"auto", Packing::kAuto}, {"none", Packing::kNone}, {"lz4", Packing::kLz4}, {"zstd", Packing::kZstd}},
+      "How rows are packed on their way; auto: with lz4, unless the server is on this host.");
   add_server_options(object);
   return object;
+}
+
+net::Compression compression_for(Packing packing, const clickhouse::Address& address) {
+  switch (packing) {
+    case Packing::kNone: return net::Compression::kNone;
+    case Packing::kLz4: return net::Compression::kLz4;
+    case Packing::kZstd: return net::Compression::kZstd;
+    case Packing::kAuto: return address.is_this_host() ? net::Compression::kNone : net::Compression::kLz4;
+  }
+  return net::Compression::kNone;
 }
 
 ClickhouseSpec spec_of(const ClickhouseDraft& draft) {
@@ -55,6 +73,7 @@ ClickhouseSpec spec_of(const ClickhouseDraft& draft) {
   if (!draft.user.empty()) spec.address.user = draft.user;
   if (!draft.password.empty()) spec.address.password = draft.password;
   set_terms(spec.address, draft);
+  spec.address.compression = compression_for(draft.compression, spec.address);
   spec.style = draft.as;
   spec.table = {draft.table, formats::Escaping::kNone};
   spec.overwrite = draft.overwrite;

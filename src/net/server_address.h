@@ -27,6 +27,8 @@ struct ServerAddress : ConnectionTerms {
 
   /// "host:port", as it stands in a URL.
   std::string authority() const;
+  /// By its name: "localhost", or an address of the loopback.
+  bool is_this_host() const;
 };
 
 }  // namespace tailrace::net

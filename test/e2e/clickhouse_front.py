@@ -3,7 +3,8 @@
     clickhouse_front.py LIBRARY DIRECTORY PORT USER PASSWORD
 
 Every request has a connection of its own on one shared engine. Answers are complete or errors, as with `wait_end_of_query`.
-`POST /fail?mode=MODE&count=N` makes the next inserts fail: `error` refuses them, `lose` does them and never answers.
+`POST /fail?mode=MODE&count=N` makes the next inserts fail: `error` refuses them, `lose` does them and never answers, `linger` is under way
+until `POST /release`. Bodies may be compressed, as `Content-Encoding` says; `POST /packed?how=ENCODING` tells how many were.
 """
 
 import base64
@@ -13,6 +14,7 @@ import re
 import sys
 import threading
 import uuid
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
@@ -83,6 +85,9 @@ class Handler(BaseHTTPRequestHandler):
     credentials = ("", "")
     directory = ""
     failures: list[str] = []
+    released = threading.Event()
+    #: Inserts by how their bodies were packed.
+    packed: Counter = Counter()
     lock = threading.Lock()
 
     def log_message(self, format, *arguments):
@@ -107,7 +112,13 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         parameters = dict(parse_qsl(url.query, keep_blank_values=True))
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if url.path == "/release":
+            self.released.set()
+            return self.answer(200, b"")
+        if url.path == "/packed":
+            return self.answer(200, str(self.packed[parameters["how"]]).encode())
         if url.path == "/fail":
+            self.released.clear()
             self.failures.extend([parameters["mode"]] * int(parameters["count"]))
             return self.answer(200, b"")
         try:
@@ -131,14 +142,28 @@ class Handler(BaseHTTPRequestHandler):
         if failure == "error":
             raise EngineError("Code: 999. DB::Exception: Session expired. (KEEPER_EXCEPTION)")
         file = os.path.join(self.directory, uuid.uuid4().hex)
-        with open(file, "wb") as out:
-            out.write(rows)
+        compression = self.headers.get("Content-Encoding", "none")
+        with self.lock:
+            self.packed[compression] += 1
+        if failure == "linger":
+            os.mkfifo(file)
+            threading.Thread(target=self.pour_late, args=(file, rows), daemon=True).start()
+        else:
+            with open(file, "wb") as out:
+                out.write(rows)
         try:
             insert, format_name = sql.rsplit(" FORMAT ", 1)
-            self.engine.ask(settings, f"{insert} FROM INFILE {literal(file)} COMPRESSION 'none' FORMAT {format_name}".encode())
+            self.engine.ask(settings, f"{insert} FROM INFILE {literal(file)} COMPRESSION '{compression}' FORMAT {format_name}".encode())
         finally:
             os.unlink(file)
         return failure != "lose"
+
+    @staticmethod
+    def pour_late(file: str, rows: bytes) -> None:
+        """The INSERT reads, and has to wait for what it reads."""
+        with open(file, "wb") as out:
+            Handler.released.wait()
+            out.write(rows)
 
 
 class Server(ThreadingHTTPServer):

@@ -75,8 +75,15 @@ class ClickhouseServer:
         return [json.loads(line) for line in self._post("/", f"{sql} SETTINGS {settings} FORMAT JSONCompactEachRow").splitlines()]
 
     def fail(self, mode: str, count: int = 1) -> None:
-        """The next inserts: `error` refuses them, `lose` does them and does not answer."""
+        """The next inserts: `error` refuses them, `lose` does them and does not answer, `linger` does them when told to (release)."""
         self._post(f"/fail?mode={mode}&count={count}", "")
+
+    def release(self) -> None:
+        self._post("/release", "")
+
+    def packed(self, how: str) -> int:
+        """Inserts whose bodies came packed in this way."""
+        return int(self._post(f"/packed?how={how}", ""))
 
     def kill(self) -> None:
         self._process.kill()
@@ -86,4 +93,46 @@ class ClickhouseServer:
         if self._process.poll() is None:
             self.kill()
         self._reserved.release()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def old_program() -> Path:
+    found = Path(os.environ.get("TAILRACE_DEPS", Path.home() / ".cache/tailrace")) / "clickhouse/debian/usr/sbin/clickhouse-server"
+    if not found.exists():
+        raise RuntimeError(f"no {found}: run tools/bootstrap --clickhouse")
+    return found
+
+
+class OldClickhouseServer:
+    """A server of 2018 (Debian's) on a directory of its own. The caller closes it; closing removes everything."""
+
+    def __init__(self):
+        self._http, self._native = ReservedPort(), ReservedPort()
+        self.port = self._http.number
+        self.directory = Path(tempfile.mkdtemp(prefix="tailrace-clickhouse-"))
+        (self.directory / "users.xml").write_text(
+            "<yandex><profiles><default/></profiles><quotas><default/></quotas><users><default><password>s3cret</password>"
+            "<networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota></default></users></yandex>")
+        (self.directory / "config.xml").write_text(
+            f"<yandex><logger><level>warning</level><log>{self.directory}/log</log><errorlog>{self.directory}/errors</errorlog></logger>"
+            f"<http_port>{self.port}</http_port><tcp_port>{self._native.number}</tcp_port><listen_host>127.0.0.1</listen_host>"
+            f"<path>{self.directory}/data/</path><tmp_path>{self.directory}/tmp/</tmp_path><mark_cache_size>1000000</mark_cache_size>"
+            "<users_config>users.xml</users_config><default_profile>default</default_profile><default_database>default</default_database></yandex>")
+        with open(self.directory / "out", "wb") as out:
+            self._process = subprocess.Popen([old_program(), f"--config-file={self.directory}/config.xml"], cwd=self.directory,
+                                             stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ping", timeout=5).close()
+                return
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.05)
+        raise RuntimeError(f"the server does not start: {(self.directory / 'out').read_text()}")
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        self._http.release()
+        self._native.release()
         shutil.rmtree(self.directory, ignore_errors=True)

@@ -8,6 +8,7 @@
 
 #include "base/crash_point.h"
 #include "base/error.h"
+#include "base/log.h"
 
 namespace tailrace::clickhouse {
 namespace {
@@ -62,9 +63,31 @@ void ClickhouseTarget::see_version() {
                        fmt::format("run {}.{} or later", kOldest.first, kOldest.second));
 }
 
+void ClickhouseTarget::see_running_inserts() {
+  std::vector<std::vector<std::string>> rows;
+  try {
+    rows = connection().select(
+        fmt::format("SELECT toString(max(elapsed)) FROM system.processes WHERE Settings['log_comment'] = {} "
+                    "HAVING count() > 0",
+                    literal(spec_.mark_of_inserts())),
+        1);
+  } catch (const RefusedError& error) {
+    if (error.code() != "TR841") throw;
+    log::warn("clickhouse.processes",
+              "{}: we may not read system.processes, so an INSERT that outlives a crash is not waited for",
+              spec_.address.display());
+  }
+  if (rows.empty()) return;
+  throw RetryError("TR824",
+                   fmt::format("an INSERT of an earlier run is still under way in {}, since {} s",
+                               spec_.address.display(), rows[0][0]),
+                   "none: its end is waited for");
+}
+
 sinks::StateMap ClickhouseTarget::open() {
   tables_->forget();
   see_version();
+  see_running_inserts();
   const std::string database = literal(spec_.address.database);
   if (connection().select(fmt::format("SELECT name FROM system.databases WHERE name = {}", database), 1).empty())
     throw RefusedError("TR843", fmt::format("{}: there is no such database", spec_.address.display()),

@@ -32,6 +32,8 @@ class ClickhouseTarget final : public sinks::RowTarget {
  private:
   Connection& connection();
   void see_version();
+  /// What an earlier life of ours sent may still be on its way into a table: it would come after what we write.
+  void see_running_inserts();
   bool has_rows(const std::string& table);
   void create(const Relation& relation, const std::string& table);
   void fill_existing(const Relation& relation, const std::string& table, const TableFacts& facts);

@@ -29,16 +29,24 @@ void ClickhouseWriter::write(std::span<const RowChange> changes, const sinks::St
   // Tables in the order in which they come; what comes to one table stays in order.
   std::vector<std::pair<const Relation*, std::vector<const RowChange*>>> by_table;
   std::unordered_map<const Relation*, std::size_t> places;
+  std::size_t at = 0;
   for (const RowChange& change : changes) {
-    const auto [place, is_new] = places.try_emplace(change.relation, by_table.size());
-    if (is_new) by_table.emplace_back(change.relation, std::vector<const RowChange*>());
-    by_table[place->second].second.push_back(&change);
+    if (by_table.empty() || by_table[at].first != change.relation) {
+      const auto [place, is_new] = places.try_emplace(change.relation, by_table.size());
+      if (is_new) by_table.emplace_back(change.relation, std::vector<const RowChange*>());
+      at = place->second;
+    }
+    by_table[at].second.push_back(&change);
   }
   for (const auto& [relation, of_table] : by_table) {
     write_table(*relation, of_table);
     TAILRACE_CRASH_POINT("clickhouse.table_written");
   }
   if (!state.empty()) write_state(state);
+}
+
+Settings ClickhouseWriter::own_settings() const {
+  return {{"async_insert", "0"}, {"log_comment", spec_.mark_of_inserts()}};
 }
 
 void ClickhouseWriter::write_table(const Relation& relation, std::span<const RowChange* const> changes) {
@@ -49,9 +57,10 @@ void ClickhouseWriter::write_table(const Relation& relation, std::span<const Row
   body_ = shape->header();
   const std::size_t header = body_.size();
   Range range{0, 0};
+  const auto there = there_.find(shape->table());
   for (std::size_t n = 0; n < changes.size(); ++n) {
     const RowChange& change = *changes[n];
-    if (events && is_there(*shape, change)) continue;
+    if (there != there_.end() && there->second.contains(change.seq.value())) continue;
     if (range.first == 0) range.first = change.seq.value();
     range.last = change.seq.value();
     const auto column = shape->append(change, body_);
@@ -66,7 +75,8 @@ void ClickhouseWriter::write_table(const Relation& relation, std::span<const Row
   if (body_.size() == header) return;
   // One block, which is there as a whole or not at all. Rows replace themselves; a block that comes again after a
   // truncate is not to be taken for the one before it.
-  Settings settings = {{"async_insert", "0"}, {"max_insert_block_size", "10000000"}};
+  Settings settings = own_settings();
+  settings.emplace_back("max_insert_block_size", "10000000");
   if (events && !copied) {
     settings.emplace_back("insert_deduplication_token",
                           fmt::format("{}:{}:{}:{}", spec_.state_name(), shape->table(), range.first, range.last));
@@ -92,11 +102,6 @@ void ClickhouseWriter::look_for_events(const TableShape& shape, std::uint64_t fi
   }
 }
 
-bool ClickhouseWriter::is_there(const TableShape& shape, const RowChange& change) const {
-  const auto known = there_.find(shape.table());
-  return known != there_.end() && known->second.contains(change.seq.value());
-}
-
 void ClickhouseWriter::write_state(const sinks::StateChanges& state) {
   const std::string table = tables_.sql_name(kStateTable);
   if (!state_table_made_)
@@ -116,9 +121,11 @@ void ClickhouseWriter::write_state(const sinks::StateChanges& state) {
     append_number(version, body_);
     body_.push_back(value ? '\0' : '\1');
   }
+  Settings settings = own_settings();
+  settings.emplace_back("insert_deduplicate", "0");
   TAILRACE_CRASH_POINT("clickhouse.before_state");
   connection_.insert(fmt::format("INSERT INTO {} (sink, key, value, version, deleted) FORMAT RowBinary", table), body_,
-                     {{"async_insert", "0"}, {"insert_deduplicate", "0"}});
+                     settings);
   TAILRACE_CRASH_POINT("clickhouse.after_state");
 }
 

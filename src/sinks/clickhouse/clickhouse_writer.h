@@ -29,7 +29,7 @@ class ClickhouseWriter final : public sinks::RowWriter {
   void write_table(const Relation& relation, std::span<const sinks::RowChange* const> changes);
   /// Events of these changes that the table has already.
   void look_for_events(const TableShape& shape, std::uint64_t first);
-  bool is_there(const TableShape& shape, const sinks::RowChange& change) const;
+  Settings own_settings() const;
   void write_state(const sinks::StateChanges& state);
 
   const ClickhouseSpec& spec_;

@@ -15,6 +15,8 @@ namespace {
 
 /// Answers are states and names: more than this is none of them.
 constexpr std::size_t kLongestAnswer = 1U << 30;
+/// A body that fits into few segments is sent as it is.
+constexpr std::size_t kLeastPacked = 4096;
 
 std::size_t take_answer(char* data, std::size_t size, std::size_t count, void* into) {
   auto* body = static_cast<std::string*>(into);
@@ -49,22 +51,20 @@ std::size_t take_header(char* data, std::size_t size, std::size_t count, void* i
   return size * count;
 }
 
-bool is_about_trust(CURLcode code) {
-  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM ||
-         code == CURLE_SSL_ISSUER_ERROR;
-}
-
 }  // namespace
 
 struct Connection::Transport {
-  explicit Transport(const Address& address) : curl(address) {}
-  ~Transport() { curl_slist_free_all(headers); }
+  explicit Transport(const Address& address) : curl(address), packer(address.compression) {}
+  ~Transport() {
+    curl_slist_free_all(headers);
+    curl_slist_free_all(packed_headers);
+  }
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
-  void add_header(const std::string& header) {
-    curl_slist* more = curl_slist_append(headers, header.c_str());
+  static void add_header(curl_slist*& to, const std::string& header) {
+    curl_slist* more = curl_slist_append(to, header.c_str());
     if (more == nullptr) throw std::bad_alloc();
-    headers = more;
+    to = more;
   }
   std::string escaped(const std::string& text) const {
     const std::unique_ptr<char, void (*)(void*)> out(
@@ -74,18 +74,24 @@ struct Connection::Transport {
   }
 
   net::CurlHandle curl;
+  net::BodyPacker packer;
   curl_slist* headers = nullptr;
+  /// The same for a body that is packed.
+  curl_slist* packed_headers = nullptr;
 };
 
 Connection::Connection(const Address& address)
     : address_(address), display_(address.display()), transport_(std::make_unique<Transport>(address)) {
   Transport& t = *transport_;
   // User and password never stand in an address, which servers and proxies log.
-  t.add_header("X-ClickHouse-User: " + address.user);
-  if (!address.password.empty()) t.add_header("X-ClickHouse-Key: " + address.password);
-  t.add_header("Content-Type: application/octet-stream");
-  t.add_header("Expect:");
-  t.curl.set(CURLOPT_HTTPHEADER, t.headers);
+  for (curl_slist** list : {&t.headers, &t.packed_headers}) {
+    t.add_header(*list, "X-ClickHouse-User: " + address.user);
+    if (!address.password.empty()) t.add_header(*list, "X-ClickHouse-Key: " + address.password);
+    t.add_header(*list, "Content-Type: application/octet-stream");
+    t.add_header(*list, "Expect:");
+  }
+  if (const char* encoding = net::encoding_of(address.compression))
+    t.add_header(t.packed_headers, fmt::format("Content-Encoding: {}", encoding));
   t.curl.set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   t.curl.set(CURLOPT_TIMEOUT_MS, static_cast<long>(address.timeout.count()));
   t.curl.set(CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
@@ -102,10 +108,12 @@ std::string Connection::ask(const std::string& sql, std::string_view rows, const
   for (const auto& [name, value] : settings) url += "&" + name + "=" + t.escaped(value);
   // The statement is the body, unless rows are.
   if (is_insert) url += "&query=" + t.escaped(sql);
-  const std::string_view body = is_insert ? rows : std::string_view(sql);
+  const bool packs = is_insert && rows.size() >= kLeastPacked;
+  const std::string_view body = !is_insert ? std::string_view(sql) : packs ? t.packer.pack(rows) : rows;
   std::string answer;
   Head head;
   t.curl.set(CURLOPT_URL, url.c_str());
+  t.curl.set(CURLOPT_HTTPHEADER, packs ? t.packed_headers : t.headers);
   t.curl.set(CURLOPT_POST, 1L);
   t.curl.set(CURLOPT_POSTFIELDS, body.data());
   t.curl.set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
@@ -114,7 +122,7 @@ std::string Connection::ask(const std::string& sql, std::string_view rows, const
   const CURLcode result = t.curl.perform();
   if (result != CURLE_OK) {
     const std::string why = t.curl.failure(result);
-    if (is_about_trust(result))
+    if (t.curl.is_about_trust(result))
       throw RefusedError("TR841", fmt::format("no trust between us and {}: {}", display_, why),
                          "give `ca_file`, or the certificate that the server asks for");
     throw RetryError("TR840", fmt::format("no answer from {}: {}", display_, why),
@@ -124,7 +132,9 @@ std::string Connection::ask(const std::string& sql, std::string_view rows, const
   curl_easy_getinfo(t.curl.get(), CURLINFO_RESPONSE_CODE, &status);
   if (!head.is_complete || !head.has_length)
     throw RetryError("TR840", fmt::format("an answer of {} was cut off", display_), "none: it is tried again");
-  if (status != 200 || head.exception_code != 0)
+  // An INSERT has no answer but an exception, which an old server, or one behind a proxy, tells of too late for the
+  // status.
+  if (status != 200 || head.exception_code != 0 || (is_insert && !answer.empty()))
     throw_error(read_error(status, head.exception_code, answer), display_, is_insert);
   return answer;
 }

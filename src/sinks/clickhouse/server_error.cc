@@ -41,6 +41,15 @@ bool is_name(std::string_view text) {
          std::ranges::all_of(text, [](char c) { return (c >= 'A' && c <= 'Z') || c == '_' || (c >= '0' && c <= '9'); });
 }
 
+/// Of "while pushing to view db.view (uuid)": the view. Empty: no view has to do with it.
+std::string view_in(std::string_view text) {
+  constexpr std::string_view kBefore = "while pushing to view ";
+  const std::size_t at = text.find(kBefore);
+  if (at == std::string_view::npos) return {};
+  text.remove_prefix(at + kBefore.size());
+  return std::string(text.substr(0, std::min(text.find_first_of(" :\n"), kShownText)));
+}
+
 /// The last word in brackets that is all capitals.
 std::string name_in(std::string_view text) {
   for (std::size_t open = text.rfind('('); open != std::string_view::npos; open = text.rfind('(', open - 1)) {
@@ -76,6 +85,9 @@ void throw_error(const ServerError& error, const std::string& display, bool is_i
   if (is_one_of(error.code, kLater))
     throw RetryError("TR842", fmt::format("{} cannot do it now ({})", display, which),
                      "look at the server's log if it lasts; it is tried again");
+  if (const std::string view = is_insert ? view_in(error.text) : std::string(); !view.empty())
+    throw RetryError("TR825", fmt::format("materialized view {} of {} fails ({})", view, display, which),
+                     "correct the view, or detach it; it is tried again");
   if (is_one_of(error.code, kNotLetIn))
     throw RefusedError("TR841", fmt::format("{} does not let us in ({})", display, which),
                        "check user and password, and that the user may create, alter, truncate and insert there");

@@ -75,6 +75,8 @@ std::string ClickhouseSpec::state_name() const {
   return fmt::format("{}:{}:{}", pipeline, style == sinks::RowStyle::kState ? "rows" : "events", table.text());
 }
 
+std::string ClickhouseSpec::mark_of_inserts() const { return "tailrace " + state_name(); }
+
 void check_spec(const ClickhouseSpec& spec) {
   if (spec.table.names("key"))
     throw BadConfigError("TR848", "`table` of a ClickHouse sink has {key} in it, which differs from row to row",

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "formats/row_template.h"
+#include "net/compression.h"
 #include "net/server_address.h"
 #include "sinks/row_target.h"
 
@@ -11,6 +12,8 @@ namespace tailrace::clickhouse {
 
 struct Address : net::ServerAddress {
   std::string database;
+  /// Of the rows that are sent.
+  net::Compression compression = net::Compression::kNone;
 
   /// "clickhouse://host:8123/db", without secrets.
   std::string display() const;
@@ -31,6 +34,8 @@ struct ClickhouseSpec {
 
   /// What the rows of this sink in the state's table are known by.
   std::string state_name() const;
+  /// What its INSERTs carry as `log_comment`, by which they are found while they run.
+  std::string mark_of_inserts() const;
 };
 
 /// Throws BadConfigError TR848 where the parts do not fit each other.

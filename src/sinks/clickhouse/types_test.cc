@@ -207,6 +207,18 @@ TEST(ClickhouseErrorTest, AsksForWhatItsNumberMeans) {
   EXPECT_EQ(code_of([] { throw_error(read_error(200, 241, ""), "here", true); }), "TR842") << "the header says it, too";
 }
 
+TEST(ClickhouseErrorTest, OfAMaterializedViewIsNotOfTheRows) {
+  const char* text =
+      "Code: 6. DB::Exception: Cannot parse string 'secret' as Int32: while executing 'FUNCTION toInt32(t : 0)': while "
+      "pushing to view shop.daily (6c1b): (CANNOT_PARSE_TEXT) (version 26.5.1.1 (official build))";
+  try {
+    throw_error(read_error(500, 6, text), "here", true);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), "TR825");
+    EXPECT_EQ(std::string(error.what()), "materialized view shop.daily of here fails (code 6, CANNOT_PARSE_TEXT)");
+  }
+}
+
 TEST(ClickhouseErrorTest, OfRowsRepeatsNoValue) {
   try {
     throw_error(
