@@ -2,10 +2,13 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
-from e2e.redis_server import COLUMNS, RedisServer, assert_same_orders, counts, hashes, run_file, start
+from e2e.certificates import Authority
+from e2e.proxy import Proxy
+from e2e.redis_server import COLUMNS, RedisCluster, RedisServer, assert_same_orders, counts, hashes, run_file, start
 from e2e.shop import Shop
 from e2e.tailrace import Exit
 
@@ -223,3 +226,116 @@ def test_a_full_server_is_waited_for(mirror: Shop):
         assert_same_orders(mirror, server)
     finally:
         server.close()
+
+
+def checked(mirror: Shop, sink: str) -> str:
+    """What `check` says of a Redis sink that it refuses."""
+    file = mirror.tailrace.directory / "shop.yaml"
+    file.write_text(f"name: shop\nsource:\n  postgres: {{url: \"{mirror.cluster.url(mirror.database)}\"}}\nsinks:\n  cache:\n    redis: {{{sink}}}\n")
+    # What a server says of our certificate may be lost with the connection that it closes.
+    for _ in range(10):
+        answer = mirror.tailrace.command("check", file)
+        if answer.code == Exit.NO:
+            break
+    assert answer.code == Exit.NO, answer
+    return answer.out
+
+
+def test_over_tls_both_ends_are_verified(mirror: Shop, tmp_path: Path):
+    ours, other = Authority(tmp_path, "ours"), Authority(tmp_path, "other")
+    server, server_key = ours.sign("server", "localhost")
+    client, key = ours.sign("tailrace")
+    stranger, strangers_key = other.sign("stranger")
+    redis = RedisServer("--tls-cert-file", str(server), "--tls-key-file", str(server_key), "--tls-ca-cert-file", str(ours.certificate),
+                        terms={"ssl": True, "host": "localhost", "ssl_ca_certs": str(ours.certificate), "ssl_certfile": str(client), "ssl_keyfile": str(key)})
+    whole = f'ca_file: "{ours.certificate}", certificate_file: "{client}", key_file: "{key}"'
+    try:
+        for host, terms, words in (
+                ("localhost", f'ca_file: "{other.certificate}", certificate_file: "{client}", key_file: "{key}"', "certificate"),
+                ("localhost", f'ca_file: "{ours.certificate}"', "certificate required"),
+                ("localhost", f'ca_file: "{ours.certificate}", certificate_file: "{stranger}", key_file: "{strangers_key}"', "unknown ca"),
+                ("127.0.0.1", whole, "127.0.0.1")):
+            said = checked(mirror, f'url: "rediss://{host}:{redis.port}/0", {terms}')
+            assert "TR826" in said and words in said, said
+        run_file(mirror, f'url: "rediss://localhost:{redis.port}/0", {whole}')
+        mirror.wait()
+        mirror.change()
+        mirror.wait()
+        mirror.stop()
+        assert_same_orders(mirror, redis)
+    finally:
+        redis.close()
+
+
+@pytest.mark.parametrize(("granted", "lacking"), [
+    (["~public.*"], "HGETALL"),
+    (["~tailrace:*"], "SCAN"),
+])
+def test_rights_on_other_keys_are_not_enough_and_what_is_lacking_is_named(mirror: Shop, redis: RedisServer, granted: list[str], lacking: str):
+    client = redis.client()
+    client.acl_setuser("cdc", enabled=True, passwords=["+s3cret"], commands=["+@all"], keys=[pattern.removeprefix("~") for pattern in granted])
+    url = f"redis://cdc:s3cret@127.0.0.1:{redis.port}/0"
+    if lacking == "HGETALL":
+        said = checked(mirror, f'url: "{url}"')
+    else:
+        mirror.target = url
+        mirror.start()
+        assert mirror.process.wait(30) == Exit.UNREACHABLE
+        said = mirror.process.err()
+    assert "TR811" in said and "NOPERM" in said and "ACL" in said and "s3cret" not in said, said
+    # With both it goes on.
+    client.acl_setuser("cdc", enabled=True, keys=["public.*", "tailrace:state:*"])
+    mirror.target = url
+    mirror.start()
+    mirror.wait()
+    mirror.stop()
+    assert_same_orders(mirror, redis)
+
+
+def test_a_node_of_a_cluster_is_told_from_a_server(mirror: Shop):
+    cluster = RedisCluster()
+    try:
+        for node in cluster.nodes:
+            said = checked(mirror, f'url: "{node.url}"')
+            assert "TR813" in said and "cluster" in said, said
+        # Who may not ask a node what it is learns it from where the keys are.
+        for node in cluster.nodes:
+            node.client().acl_setuser("cdc", enabled=True, passwords=["+pw"], commands=["+@all", "-info"], keys=["*"])
+        told = [checked(mirror, f'url: "redis://cdc:pw@127.0.0.1:{node.port}/0"') for node in cluster.nodes
+                if node is not cluster.owner("tailrace:state:shop:hash:{schema}.{table}:{key}")]
+        assert len(told) == 2 and all("TR813" in said for said in told), told
+    finally:
+        cluster.close()
+
+
+def test_a_message_is_published_once_over_kills_and_lost_answers(mirror: Shop, redis: RedisServer):
+    listener = redis.client().pubsub(ignore_subscribe_messages=True)
+    listener.psubscribe("public.empty_table")
+    assert listener.get_message(timeout=5) is None, "the subscription's own message is passed over"
+    proxy = Proxy(redis.port)
+    sink = f'url: "redis://127.0.0.1:{proxy.port}/0", as: publish'
+    try:
+        run_file(mirror, sink)
+        mirror.wait()
+        for n in range(6):
+            mirror.cluster.execute(f"INSERT INTO empty_table SELECT g, 'x' FROM generate_series({n * 100 + 1}, {n * 100 + 100}) g", database=mirror.database)
+            if n % 2:
+                mirror.process.kill()
+                run_file(mirror, sink)
+            else:
+                proxy.cut()
+        mirror.wait()
+        for point in ("redis.before_exec", "redis.after_exec"):
+            mirror.stop()
+            mirror.cluster.execute(f"INSERT INTO empty_table SELECT max(id) + 1, '{point}' FROM empty_table", database=mirror.database)
+            run_file(mirror, sink, TAILRACE_CRASH_AT=f"{point}:1")
+            assert mirror.process.wait(30) < 0, f"{point} was not reached"
+            run_file(mirror, sink)
+            mirror.wait()
+        mirror.stop()
+    finally:
+        proxy.close()
+    heard = []
+    while (message := listener.get_message(timeout=1)) is not None:
+        heard.append(json.loads(message["data"]))
+    assert [event["row"]["id"] for event in heard if event["op"] == "c"] == list(range(1, 603))

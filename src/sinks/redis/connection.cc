@@ -82,6 +82,7 @@ Connection::Connection(const Address& address)
   t.curl.set(CURLOPT_CONNECT_ONLY, 1L);
   t.curl.set(CURLOPT_SSL_ENABLE_ALPN, 0L);
   const CURLcode code = t.curl.perform();
+  if (t.curl.is_about_trust(code)) refuse_trust(code);
   if (code != CURLE_OK)
     throw RetryError("TR810", fmt::format("cannot reach {}: {}", display_, t.curl.failure(code)),
                      "is the server running, and is the address right?");
@@ -99,6 +100,25 @@ void Connection::log_in(const Address& address) {
     ask({"AUTH", address.password});
   }
   ask({"SELECT", std::to_string(address.database)});
+}
+
+void Connection::refuse_trust(int code) const {
+  throw RefusedError(
+      "TR826",
+      fmt::format("no trust between us and {}: {}", display_, transport_->curl.failure(static_cast<CURLcode>(code))),
+      "give `ca_file`, or the certificate that the server asks for");
+}
+
+void Connection::hear_why() const {
+  std::array<char, 256> ignored{};
+  std::size_t size = 0;
+  const CURLcode code = curl_easy_recv(transport_->curl.get(), ignored.data(), ignored.size(), &size);
+  if (transport_->curl.is_about_trust(code)) refuse_trust(code);
+}
+
+void Connection::broken(int code) const {
+  if (transport_->curl.is_about_trust(static_cast<CURLcode>(code))) refuse_trust(code);
+  lost(transport_->curl.failure(static_cast<CURLcode>(code)));
 }
 
 void Connection::lost(const std::string& what) const {
@@ -119,12 +139,14 @@ void Connection::send() {
   std::size_t sent = 0;
   while (sent < out_.size()) {
     std::size_t wrote = 0;
+    transport_->curl.forget_failure();
     const CURLcode code = curl_easy_send(transport_->curl.get(), out_.data() + sent, out_.size() - sent, &wrote);
     sent += wrote;
     if (code == CURLE_AGAIN) {
       if (!transport_->wait(POLLOUT)) lost("it takes nothing any more");
     } else if (code != CURLE_OK) {
-      lost(curl_easy_strerror(code));
+      hear_why();
+      broken(code);
     }
   }
   out_.clear();
@@ -141,11 +163,12 @@ Reply Connection::read() {
       return std::move(*reply);
     }
     std::size_t size = 0;
+    transport_->curl.forget_failure();
     const CURLcode code = curl_easy_recv(transport_->curl.get(), buffer.data(), buffer.size(), &size);
     if (code == CURLE_AGAIN) {
       if (!transport_->wait(POLLIN)) lost("it does not answer");
     } else if (code != CURLE_OK) {
-      lost(curl_easy_strerror(code));
+      broken(code);
     } else if (size == 0) {
       lost("the server closed it");
     } else if (redisReaderFeed(transport_->reader, buffer.data(), size) != REDIS_OK) {
@@ -188,7 +211,7 @@ void throw_error(const Reply& error, const std::string& display) {
                      "give the primary's address; it is tried again, in case this one becomes it");
   if (is({"MOVED", "ASK", "CROSSSLOT"}))
     throw RefusedError(
-        "TR813", fmt::format("{} is a node of a Redis Cluster ({})", display, word),
+        "TR813", fmt::format("{} is a node of a Redis Cluster", display),
         "rows and cursor are one transaction, which a cluster has within one slot only: give a server that is none");
   if (is({"NOAUTH", "WRONGPASS", "NOPERM"}) || (word == "ERR" && error.text.find("AUTH") != std::string::npos))
     throw RefusedError("TR811", fmt::format("{} refuses us ({})", display, word),

@@ -49,6 +49,11 @@ class Connection {
   void add(const std::string_view* words, std::size_t count);
   void log_in(const Address& address);
   [[noreturn]] void lost(const std::string& what) const;
+  /// What cannot be sent to was closed by somebody who may have said why: that it does not trust us.
+  void hear_why() const;
+  /// The same with libcurl's reason (CURLcode).
+  [[noreturn]] void broken(int code) const;
+  [[noreturn]] void refuse_trust(int code) const;
   void send();
   Reply read();
 

@@ -45,10 +45,19 @@ sinks::RowTraits RedisTarget::traits() const {
 
 sinks::StateMap RedisTarget::open() {
   connection_ = std::make_unique<Connection>(spec_.address);
+  refuse_cluster();
   const Reply reply = connection_->ask({"HGETALL", spec_.state_key()});
   sinks::StateMap state;
   for (std::size_t n = 0; n + 1 < reply.list.size(); n += 2) state[reply.list[n].text] = reply.list[n + 1].text;
   return state;
+}
+
+void RedisTarget::refuse_cluster() {
+  connection_->add({"INFO", "cluster"});
+  const Reply info = connection_->run().back();
+  // Who may not ask learns it from the first key that is on another node.
+  if (info.is_error() || info.text.find("cluster_enabled:1") == std::string::npos) return;
+  throw_error({.kind = Reply::Kind::kError, .text = "MOVED", .list = {}}, spec_.address.display());
 }
 
 std::unique_ptr<sinks::RowWriter> RedisTarget::writer() { return std::make_unique<RedisWriter>(spec_); }

@@ -27,6 +27,8 @@ class RedisTarget final : public sinks::RowTarget {
   void release() override;
 
  private:
+  /// One node of a cluster has a part of the keys only. Throws RefusedError TR813.
+  void refuse_cluster();
   /// Calls `take` with lots of keys that rows of the table may have.
   template <typename Take>
   void scan(const Relation& relation, Take take);
