@@ -1,8 +1,11 @@
 """A lake as a reader sees it that knows nothing of Tailrace: DuckDB over a pattern of names."""
 
+import decimal
 import json
+from pathlib import Path
 
 import duckdb
+import pyarrow.parquet
 
 METAS = ("_op", "_commit_lsn", "_ordinal", "_seq", "_commit_time", "_old", "_unchanged")
 
@@ -39,6 +42,18 @@ def parquet_rows(connection: duckdb.DuckDBPyConnection, path: str) -> list[dict]
 def json_rows(connection: duckdb.DuckDBPyConnection, path: str) -> list[dict]:
     (text,) = connection.execute("SELECT content FROM read_text(?)", [path]).fetchone()
     return [json.loads(line) for line in text.splitlines()]
+
+
+def exact_events(place: str, schema: str, table: str, form: str) -> list[dict]:
+    """The same with values of every type as they are: by pyarrow, or out of JSON with all digits."""
+    out = []
+    for path in paths(duckdb.connect(), place, schema, table, form):
+        if form == "parquet":
+            rows = pyarrow.parquet.read_table(path, partitioning=None).to_pylist()
+        else:
+            rows = [json.loads(line, parse_float=decimal.Decimal) for line in Path(path).read_text().split("\n") if line]
+        out += [event_of(row) for row in rows]
+    return sorted(out, key=lambda event: (event["seq"], event["ordinal"]))
 
 
 def event_of(row: dict) -> dict:

@@ -5,17 +5,23 @@ import functools
 import itertools
 import json
 import tempfile
+import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import duckdb
 
+from e2e import kinds
 from e2e.clickhouse_server import ClickhouseServer
 from e2e.duckdb_file import rows as duckdb_rows
 from e2e.lake import events as lake_events
+from e2e.lake import exact_events as lake_values
 from e2e.proxy import Proxy
 from e2e.redis_server import RedisServer
 from e2e.s3_server import KEY, SECRET, S3Server, make_server
+from e2e.tailrace import preloaded
 from e2e.webhook_receiver import Receiver
 
 
@@ -52,8 +58,45 @@ class TargetUnderTest(ABC):
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
         """The table's rows as PostgreSQL's texts, None for NULL."""
 
+    @abstractmethod
+    def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
+        """The rows of public.kinds (kinds.py) as the target's own reader has them, in any order. `query`: SQL at the source."""
+
+    @abstractmethod
+    def failing_within(self, step: int) -> AbstractContextManager:
+        """While it is entered, a write of some size fails when a part of it was done, another one for each step (0 to 2)."""
+
+    def environment(self) -> dict[str, str]:
+        """What the program needs in its environment for failing_within()."""
+        return {}
+
     def close(self) -> None:
         pass
+
+
+class FilesUnderTest(TargetUnderTest):
+    """A target of local files, whose disk can be full."""
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """What all paths of its files begin with."""
+
+    @property
+    def _flag(self) -> Path:
+        return self.directory / "disk-is-full"
+
+    def environment(self) -> dict[str, str]:
+        return {"LD_PRELOAD": str(preloaded("full_disk.c", self.directory)), "FULL_DISK_FLAG": str(self._flag), "FULL_DISK_PREFIX": self.place}
+
+    @contextmanager
+    def failing_within(self, step: int) -> Iterator[None]:
+        # Writes are under way when it becomes full, at some place.
+        late = threading.Timer(0.1 * step, self._flag.touch)
+        late.start()
+        yield
+        late.join()
+        self._flag.unlink()
 
 
 class ServerUnderTest(TargetUnderTest):
@@ -71,12 +114,20 @@ class ServerUnderTest(TargetUnderTest):
     def start(self) -> None:
         self.server.start()
 
+    @contextmanager
+    def failing_within(self, step: int) -> Iterator[None]:
+        self.proxy.client_says_at_most = (1_500, 30_000, 150_000)[step]
+        self.proxy.cut()
+        yield
+        self.proxy.client_says_at_most = None
+        self.proxy.cut()
+
     def close(self) -> None:
         self.proxy.close()
         self.server.close()
 
 
-class Duckdb(TargetUnderTest):
+class Duckdb(FilesUnderTest):
     kind = "duckdb"
     crash_points = ("duckdb.before_commit", "duckdb.after_commit", "duckdb.copy_mid")
     refused = ("numeric(10,2)", "'NaN'")
@@ -87,6 +138,10 @@ class Duckdb(TargetUnderTest):
     def file(self) -> Path:
         return self.directory / "target.duckdb"
 
+    @property
+    def place(self) -> str:
+        return str(self.file)
+
     def options(self) -> str:
         return f'path: "{self.file}", dropped_columns: drop'
 
@@ -94,6 +149,12 @@ class Duckdb(TargetUnderTest):
         listed = ", ".join('"{}"::text'.format(column.replace('"', '""')) for column in columns)
         quoted = '.'.join('"{}"'.format(name.replace('"', '""')) for name in (schema, table))
         return duckdb_rows(self.file, f"SELECT {listed} FROM {quoted}")
+
+    def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
+        # What the package for Python gives no value for, or one that is not exact, is read as text.
+        texts = ("ts", "tz", "span", "day", "clock", "clockz")
+        listed = ", ".join(f'"{name}"::text' if name in texts else f'"{name}"' for name in ("id", *kinds.TYPES))
+        return [dict(zip(("id", *kinds.TYPES), row)) for row in duckdb_rows(self.file, f"SELECT {listed} FROM public.kinds")]
 
 
 class Redis(ServerUnderTest):
@@ -113,6 +174,10 @@ class Redis(ServerUnderTest):
         begin = f"{schema}.{table}:"
         return [tuple(client.hgetall(key).get(column) for column in columns) for key in keys if key.startswith(begin)]
 
+    def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
+        columns = ("id", *kinds.TYPES)
+        return [kinds.of_texts(dict(zip(columns, row)), query) for row in self.rows("public", "kinds", columns)]
+
 
 def as_text(value) -> str | None:
     """A value of JSON as PostgreSQL prints it; the suite's tables have numbers without fraction, and text."""
@@ -127,6 +192,10 @@ class RedisJson(Redis):
         begin = f"{schema}.{table}:"
         read = [json.loads(client.get(key)) for key in client.scan_iter(count=1000) if key.startswith(begin)]
         return [tuple(as_text(row.get(column)) for column in columns) for row in read]
+
+    def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
+        client = self.server.client()
+        return [kinds.exact_json(client.get(key)) for key in client.scan_iter(match="public.kinds:*", count=1000)]
 
 
 def play(event: dict, state: dict[tuple, dict]) -> None:
@@ -151,14 +220,20 @@ class RedisStream(Redis):
     form = "stream"
 
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        return [tuple(as_text(row.get(column)) for column in columns) for row in self.played(schema, table)]
+
+    def played(self, schema: str, table: str) -> list[dict]:
         state: dict[tuple, dict] = {}
         last = -1
         for _, entry in self.server.client().xrange(f"{schema}.{table}"):
-            event = json.loads(entry["event"])
+            event = kinds.exact_json(entry["event"])
             assert event.get("seq", 0) > last or event["op"] == "r", "an entry out of order"
             last = event.get("seq", last)
             play(event, state)
-        return [tuple(as_text(row.get(column)) for column in columns) for row in state.values()]
+        return list(state.values())
+
+    def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
+        return self.played("public", "kinds")
 
 
 class Webhook(ServerUnderTest):
@@ -178,11 +253,17 @@ class Webhook(ServerUnderTest):
         return f'url: "http://127.0.0.1:{self.proxy.port}/hook", timeout: 3s, {self.more}'
 
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        return [tuple(as_text(row.get(column)) for column in columns) for row in self.played(schema, table)]
+
+    def played(self, schema: str, table: str) -> list[dict]:
         state: dict[tuple, dict] = {}
         for event in self.server.events():
             if (event["schema"], event["table"]) == (schema, table):
                 play(event, state)
-        return [tuple(as_text(row.get(column)) for column in columns) for row in state.values()]
+        return list(state.values())
+
+    def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
+        return self.played("public", "kinds")
 
 
 class WebhookBatches(Webhook):
@@ -223,6 +304,15 @@ class Clickhouse(ServerUnderTest):
         listed = ", ".join(f"toString({self.quoted(column)})" for column in columns)
         return [tuple(row) for row in self.server.rows(f"SELECT {listed} FROM {self.database}.{self.quoted(table)} FINAL")]
 
+    @staticmethod
+    def columns_of_kinds() -> str:
+        # Bytes are no text.
+        return ", ".join(["id", *(r"if(by IS NULL, NULL, concat('\\x', lower(hex(by))))" if name == "by" else f"`{name}`" for name in kinds.TYPES)])
+
+    def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
+        return [dict(zip(("id", *kinds.TYPES), row)) for row in
+                self.server.rows(f"SELECT {self.columns_of_kinds()} FROM {self.database}.kinds FINAL")]
+
 
 class ClickhouseEvents(Clickhouse):
     """Its events, played from the first to the last, have to give the rows, and none may be there twice."""
@@ -236,22 +326,28 @@ class ClickhouseEvents(Clickhouse):
 
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
         listed = ", ".join(f"toString({self.quoted(column)})" for column in columns)
+        return [tuple(row.get(column) for column in columns) for row in self.played(self.quoted(table), listed, columns, as_text)]
+
+    def played(self, table: str, listed: str, columns: tuple[str, ...], old_value: Callable) -> list[dict]:
         state: dict[tuple, dict] = {}
         last = "0"
         for op, version, old, unchanged, *values in self.server.rows(
-                f"SELECT _op, _version, _old, _unchanged, {listed} FROM {self.database}.{self.quoted(table)} ORDER BY _version"):
+                f"SELECT _op, _version, _old, _unchanged, {listed} FROM {self.database}.{table} ORDER BY _version"):
             assert op == "r" or version != last, "an event is there twice"
             last = version
             row = dict(zip(columns, values))
-            event = {"op": op} | ({"old": {name: as_text(value) for name, value in json.loads(old).items()}} if old else {})
+            event = {"op": op} | ({"old": {name: old_value(value) for name, value in json.loads(old).items()}} if old else {})
             if op not in "dt":
                 kept = json.loads(unchanged)
                 event |= {"row": {name: value for name, value in row.items() if name not in kept}, "unchanged": kept}
             play(event, state)
-        return [tuple(row.get(column) for column in columns) for row in state.values()]
+        return list(state.values())
+
+    def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
+        return self.played("kinds", self.columns_of_kinds(), ("id", *kinds.TYPES), lambda value: value)
 
 
-class Lake(TargetUnderTest):
+class Lake(FilesUnderTest):
     """Its events, played from the first to the last, have to give the rows, and none may be there twice."""
 
     kind = "lake"
@@ -272,14 +368,21 @@ class Lake(TargetUnderTest):
         return duckdb.connect()
 
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
-        events = lake_events(self.connection(), self.place, schema, table, self.form)
+        return [tuple(as_text(row.get(column)) for column in columns) for row in
+                self.played(lake_events(self.connection(), self.place, schema, table, self.form))]
+
+    @staticmethod
+    def played(events: list[dict]) -> list[dict]:
         state: dict[tuple, dict] = {}
         last = -1
         for event in events:
             assert event["seq"] > last or event["op"] == "r", "an event is there twice"
             last = event["seq"]
             play(event, state)
-        return [tuple(as_text(row.get(column)) for column in columns) for row in state.values()]
+        return list(state.values())
+
+    def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
+        return self.played(lake_values(self.place, "public", "kinds", self.form))
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """What every kind of target has to get right, shown on each of them in the same way."""
 
+import functools
 import json
 import os
 import random
@@ -11,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from e2e import kinds
 from e2e.cluster import Cluster
 from e2e.tailrace import Exit, Process, Tailrace
 from e2e.targets import TARGETS, ServerUnderTest, TargetUnderTest
@@ -57,11 +59,18 @@ class Followed:
 
     def assert_same(self, table: str = "items", columns: tuple[str, ...] = ITEMS, schema: str = "public") -> None:
         """Waits, stops where the target is read only then, and compares."""
+        self.settle()
+        self.compare(table, columns, schema)
+
+    def settle(self) -> None:
+        """Waits until all is there, and stops where the target is read only then."""
         self.wait()
         sink = self.sink()
         assert sink["rows_received"] == sink["rows_applied"] + sink["rows_filtered"] + sink["dead_letters"] + sink["rows_held"], sink
         if not self.target.read_while_running:
             self.stop()
+
+    def compare(self, table: str = "items", columns: tuple[str, ...] = ITEMS, schema: str = "public") -> None:
         listed = ", ".join('"{}"::text'.format(column.replace('"', '""')) for column in columns)
         quoted = '.'.join('"{}"'.format(name.replace('"', '""')) for name in (schema, table))
         there = self.cluster.query(f"SELECT {listed} FROM {quoted}", database=self.database)
@@ -184,6 +193,42 @@ def test_large_values_arrive_and_are_kept_when_a_statement_does_not_touch_them(f
     followed.execute("UPDATE items SET n = n + 1 WHERE id <= 3", "UPDATE items SET id = 7001 WHERE id = 4",
                      "UPDATE items SET t = repeat('y', 1048576) WHERE id = 10")
     followed.assert_same()
+
+
+@each(TARGETS)
+def test_every_type_is_read_back(followed: Followed):
+    """Copied ones, inserted ones, and ones whose key changed."""
+    followed.execute(*kinds.SETUP, kinds.insert(1), kinds.insert(11))
+    followed.start()
+    followed.wait()
+    followed.execute(kinds.insert(101), "UPDATE kinds SET id = id + 50 WHERE id BETWEEN 11 AND 13", "UPDATE kinds SET b = NOT b WHERE id = 102")
+    followed.settle()
+    query = functools.partial(followed.cluster.query, database=followed.database)
+    here = sorted((kinds.plain_row(row) for row in followed.target.kinds(query)), key=lambda row: row["id"])
+    there = kinds.of_source(query)
+    assert [row["id"] for row in here] == [row["id"] for row in there]
+    wrong = [(one["id"], name, one[name], other[name]) for one, other in zip(here, there) for name in one if one[name] != other[name]]
+    assert not wrong
+
+
+@each(TARGETS)
+def test_a_batch_of_which_a_part_fails_is_there_once_in_the_end(followed: Followed):
+    others = ("second", "third")
+    followed.execute(*(f"CREATE TABLE {name} (id int PRIMARY KEY, n bigint, t text)" for name in others))
+    followed.start("--log-level", "info", **followed.target.environment())
+    followed.wait()
+    rows = 300 if followed.target.is_fast else 40
+    for step in range(3):
+        first = 10_000 * (step + 1)
+        with followed.target.failing_within(step):
+            followed.execute("BEGIN; " + "; ".join(
+                f"INSERT INTO {name} SELECT g, g, repeat('x', 300) FROM generate_series({first}, {first + rows}) g" for name in ("items", *others))
+                + f"; UPDATE second SET id = id + 5000, t = 'moved' WHERE id % 10 = 3 AND id BETWEEN {first} AND {first + rows}; DELETE FROM items WHERE id % 7 = {step}; COMMIT")
+            time.sleep(0.5)
+    followed.settle()
+    assert "sink.retry" in followed.process.err(), "nothing failed"
+    for name in ("items", *others):
+        followed.compare(name)
 
 
 COPY_POINTS = ("copy_before_finish", "copies_finished")

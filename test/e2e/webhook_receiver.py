@@ -1,5 +1,6 @@
 """A private HTTP server that takes webhooks, does each Idempotency-Key once, and answers as a test wants it to."""
 
+import decimal
 import json
 import socket
 import ssl
@@ -26,7 +27,8 @@ class Request:
         return self.headers["Idempotency-Key"]
 
     def json(self):
-        return json.loads(self.body)
+        """Numbers with all their digits."""
+        return json.loads(self.body, parse_float=decimal.Decimal)
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,9 @@ class Receiver:
 
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if len(body) < int(self.headers["Content-Length"]):
+                    self.close_connection = True
+                    return
                 fate = receiver._take(Request(self.command, self.path, dict(self.headers), body, time.monotonic()))
                 if fate.drop:
                     self.close_connection = True
