@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import latency
 import life
 import programs
+import sinks
 from programs import Pipeline, Run
 from server import Server
 
@@ -29,15 +30,17 @@ class Sizes:
     mixed_changes: int
     many_tables: int
     idle_seconds: float
+    delay_rows: int
 
 
 FULL = Sizes(repeats=3, stream_rows=2_000_000, small_rows=500_000, big_rows=1_000_000, snapshot_rows=5_000_000,
              giant_rows=10_000_000, latency_rows=1_000_000, latency_seconds=30, mixed_rows=10_000_000,
-             mixed_changes=2_000_000, many_tables=10_000, idle_seconds=30)
+             mixed_changes=2_000_000, many_tables=10_000, idle_seconds=30, delay_rows=100_000)
 QUICK = Sizes(repeats=1, stream_rows=200_000, small_rows=20_000, big_rows=100_000, snapshot_rows=200_000,
               giant_rows=300_000, latency_rows=50_000, latency_seconds=5, mixed_rows=500_000,
-              mixed_changes=100_000, many_tables=300, idle_seconds=3)
+              mixed_changes=100_000, many_tables=300, idle_seconds=3, delay_rows=10_000)
 LATENCY_RATE = 5000
+SINK_RATE = 2000
 
 
 @dataclass(frozen=True)
@@ -309,6 +312,67 @@ def measure_idle(server: Server, sizes: Sizes) -> list[Figure]:
                    f"over {sizes.idle_seconds:g} s", at_least=False)]
 
 
+def measure_sinks(server: Server, sizes: Sizes) -> list[Figure]:
+    rows = sizes.stream_rows
+    c = sinks.together(server, rows, 10_000, sizes.repeats, list(sinks.RUNS))
+    # Between turns: the slowest is the one with the least median.
+    slowest = max(sinks.ALL, key=lambda kind: statistics.median(course.last for course in c[kind]))
+    rate = {name: rows / statistics.median(course.last for course in courses) / 1000 for name, courses in c.items()}
+    captured = {name: rows / statistics.median(course.captured for course in courses) / 1000 for name, courses in c.items()}
+    dead = min(sinks.ratio(c, lambda turn, kind=kind: turn["three"].applied[kind], lambda turn, kind=kind: turn["one dead"].applied[kind])
+               for kind in sinks.RUNS["three"][1])
+    alone = ", ".join(f"{kind} {rate[kind]:.0f}k" for kind in sinks.ALL)
+    return [
+        Figure("four sinks at once (DuckDB, Parquet on S3, ClickHouse, Redis), events, until the last has all, against the slowest alone",
+               0.6, 0.8, sinks.ratio(c, lambda turn: turn[slowest].last, lambda turn: turn["all"].last), "×",
+               f"{rate['all']:.0f}k rows/s beside {alone}"),
+        Figure("capture into the journal meanwhile, against capture alone", 0.9, 0.95,
+               sinks.ratio(c, lambda turn: turn["capture"].captured, lambda turn: turn["all"].captured), "×",
+               f"{captured['all']:.0f}k rows/s beside {captured['capture']:.0f}k"),
+        Figure("peak RSS in it, at limits.memory 512MiB", 768, 512, max(course.peak_mib for course in c["all"]), "MiB", "", at_least=False),
+        Figure("three sinks beside a dead fourth, the slowest of them, against those three without it", 0.95, 1.0, dead, "×",
+               f"{rate['one dead']:.0f}k rows/s beside {rate['three']:.0f}k"),
+    ]
+
+
+SINK_BARS_MS = {"duckdb": ("DuckDB", 400, 100), "clickhouse": ("ClickHouse", 1500, 500), "redis": ("Redis", 100, 50),
+                "webhook": ("a webhook, requests of up to 100 rows", 150, 75)}
+
+
+def measure_delays(server: Server, sizes: Sizes) -> list[Figure]:
+    rows, seconds = sizes.delay_rows, sizes.latency_seconds
+    turns = [sinks.delays(server, tuple(SINK_BARS_MS), rows, SINK_RATE, seconds) for _ in range(sizes.repeats)]
+    size = f"{rows / 1000:g}k-row tables"
+    found = []
+    for kind, (name, must, aim) in SINK_BARS_MS.items():
+        p99 = statistics.median(turn[kind]["p99_ms"] for turn in turns)
+        p50 = statistics.median(turn[kind]["p50_ms"] for turn in turns)
+        found.append(Figure(f"commit → visible in {name}, at {SINK_RATE} rows/s, {size}, beside the other three, p99", must, aim, p99, "ms",
+                            f"p50 {p50:.0f} ms, max {max(turn[kind]['max_ms'] for turn in turns):.0f} ms", at_least=False))
+    return found
+
+
+def measure_clickhouse(server: Server, sizes: Sizes) -> list[Figure]:
+    print("ClickHouse by batches of 100k rows", file=sys.stderr, flush=True)
+    ways = {"bytes": (True, ""), "engine": (False, ""), "lz4": (True, "lz4"), "zstd": (True, "zstd")}
+    turns = []
+    for _ in range(sizes.repeats):
+        turns.append({way: sinks.clickhouse_alone(sizes.stream_rows, *how) for way, how in ways.items()})
+        print(f"  {turns[-1]}", file=sys.stderr, flush=True)
+
+    def median(way: str, what: str) -> float:
+        return statistics.median(turn[way][what] for turn in turns)
+
+    return [
+        Figure("ClickHouse, rows of events, 100k a batch, the sink by itself into a server that throws them away", 1e6, 1e6,
+               median("bytes", "rows_per_second"), "rows/s",
+               f"into the engine, which writes them beside us: {median('engine', 'rows_per_second') / 1000:.0f}k"),
+        Figure("CPU of Tailrace in it, per million rows", 1.2, 0.8, median("bytes", "cpu_s_per_million"), "s",
+               f"into the engine {median('engine', 'cpu_s_per_million'):.2f}; packed with lz4 {median('lz4', 'cpu_s_per_million'):.2f}, "
+               f"zstd {median('zstd', 'cpu_s_per_million'):.2f}; peak RSS {median('bytes', 'peak_mib'):.0f} MiB", at_least=False),
+    ]
+
+
 FIGURES = {
     "stream": measure_stream,
     "small": measure_small,
@@ -319,4 +383,7 @@ FIGURES = {
     "mixed": measure_mixed,
     "start": measure_start,
     "idle": measure_idle,
+    "sinks": measure_sinks,
+    "sinks-latency": measure_delays,
+    "clickhouse": measure_clickhouse,
 }

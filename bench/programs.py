@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,11 +111,16 @@ class Pipeline:
     """A Tailrace pipeline with a state of its own. Made while the tables are empty, so that its slot keeps the load
     that comes later; each measured run then reads the same changes."""
 
-    def __init__(self, server: Server, name: str, tables: list[str], duckdb: bool, memory: str = "512MiB"):
+    def __init__(self, server: Server, name: str, tables: list[str], sinks: bool | Callable[[Path], dict],
+                 memory: str = "512MiB"):
+        """`sinks`: whether there is one, of DuckDB; or what makes them all, as a pipeline file has them, in a directory."""
         self.directory = Path(tempfile.mkdtemp(prefix="tailrace-bench-"))
         self.target = self.directory / "target.duckdb"
         self.file = self.directory / f"{name}.yaml"
-        sinks = {"target": {"duckdb": {"path": str(self.target)}}} if duckdb else {}
+        if callable(sinks):
+            sinks = sinks(self.directory)
+        else:
+            sinks = {"target": {"duckdb": {"path": str(self.target)}}} if sinks else {}
         # JSON is YAML.
         self.file.write_text(json.dumps({
             "name": name,

@@ -33,7 +33,7 @@ def binaries() -> Path:
     return Path(os.environ.get("TAILRACE_PG_BIN", f"/usr/lib/postgresql/{os.environ.get('TAILRACE_PG', '15')}/bin"))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -44,7 +44,7 @@ class Server:
 
     def __init__(self, transport: str):
         self.directory = Path(tempfile.mkdtemp(prefix="tailrace-bench-pg-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.host = "127.0.0.1" if transport == "tcp" else str(self.directory)
         self._account = {}
         if os.geteuid() == 0:
