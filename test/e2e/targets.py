@@ -169,10 +169,17 @@ class Redis(ServerUnderTest):
         return f'url: "redis://127.0.0.1:{self.proxy.port}/0", as: {self.form}, timeout: 3s'
 
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
-        client = self.server.client()
-        keys = list(client.scan_iter(count=1000))
         begin = f"{schema}.{table}:"
-        return [tuple(client.hgetall(key).get(column) for column in columns) for key in keys if key.startswith(begin)]
+        return [tuple(row.get(column) for column in columns) for row in self.read(begin, "hgetall")]
+
+    def read(self, begin: str, command: str) -> list:
+        """What the command says of each key that begins so, asked all at once."""
+        client = self.server.client()
+        pipeline = client.pipeline(transaction=False)
+        for key in client.scan_iter(count=1000):
+            if key.startswith(begin):
+                getattr(pipeline, command)(key)
+        return pipeline.execute()
 
     def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
         columns = ("id", *kinds.TYPES)
@@ -188,14 +195,11 @@ class RedisJson(Redis):
     form = "json"
 
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
-        client = self.server.client()
-        begin = f"{schema}.{table}:"
-        read = [json.loads(client.get(key)) for key in client.scan_iter(count=1000) if key.startswith(begin)]
-        return [tuple(as_text(row.get(column)) for column in columns) for row in read]
+        rows = map(json.loads, self.read(f"{schema}.{table}:", "get"))
+        return [tuple(as_text(row.get(column)) for column in columns) for row in rows]
 
     def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
-        client = self.server.client()
-        return [kinds.exact_json(client.get(key)) for key in client.scan_iter(match="public.kinds:*", count=1000)]
+        return list(map(kinds.exact_json, self.read("public.kinds:", "get")))
 
 
 def play(event: dict, state: dict[tuple, dict]) -> None:
