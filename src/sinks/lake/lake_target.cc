@@ -64,7 +64,7 @@ std::unique_ptr<RowFile> LakeTarget::file(const std::shared_ptr<const TableShape
   if (spec_.format == Format::kJsonLines) return std::make_unique<JsonFile>(shape);
   {
     const std::lock_guard lock(mutex_);
-    if (!engine_) engine_ = std::make_shared<ParquetEngine>(std::max(spec_.memory / 2, kLeastEngineMemory));
+    if (!engine_) engine_ = std::make_shared<vectors::ParquetEngine>(std::max(spec_.memory / 2, kLeastEngineMemory));
   }
   return std::make_unique<ParquetFile>(engine_, shape);
 }

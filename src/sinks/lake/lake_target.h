@@ -65,7 +65,7 @@ class LakeTarget final : public sinks::RowTarget {
   mutable std::mutex mutex_;
   mutable std::unordered_map<const Relation*, std::shared_ptr<const TableShape>> shapes_;
   std::vector<LakeObject> handed_over_;
-  std::shared_ptr<ParquetEngine> engine_;
+  std::shared_ptr<vectors::ParquetEngine> engine_;
   Position next_copied_;
 };
 
