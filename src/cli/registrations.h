@@ -35,4 +35,6 @@ pipeline::SinkKind lake_kind();
 /// Parquet in folders SCHEMA/TABLE; of a bucket, with what the environment says. Throws BadConfigError TR857.
 pipeline::SinkSetup lake_place(const std::string& name, const std::string& url);
 
+pipeline::SinkKind snowflake_kind();
+
 }  // namespace tailrace::cli

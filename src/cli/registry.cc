@@ -9,7 +9,7 @@ namespace tailrace::cli {
 
 pipeline::Components components() {
   return {.sources = {postgres_kind()},
-          .sinks = {duckdb_kind(), clickhouse_kind(), redis_kind(), webhook_kind(), lake_kind()},
+          .sinks = {duckdb_kind(), clickhouse_kind(), redis_kind(), webhook_kind(), lake_kind(), snowflake_kind()},
           .conditions = sql_conditions()};
 }
 

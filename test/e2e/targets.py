@@ -4,8 +4,10 @@ import atexit
 import functools
 import itertools
 import json
+import re
 import tempfile
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,6 +24,7 @@ from e2e.proxy import Proxy
 from e2e.redis_server import RedisServer
 from e2e.s3_server import KEY, SECRET, S3Server, make_server
 from e2e.tailrace import preloaded
+from e2e.snowflake_server import SnowflakeServer, snowflake_name
 from e2e.webhook_receiver import Receiver
 
 
@@ -102,7 +105,7 @@ class FilesUnderTest(TargetUnderTest):
 class ServerUnderTest(TargetUnderTest):
     """A target behind a network: it can be away, silent, and cut off in the middle of an answer."""
 
-    def __init__(self, directory: Path, server: RedisServer | ClickhouseServer | Receiver | S3Server):
+    def __init__(self, directory: Path, server: RedisServer | ClickhouseServer | Receiver | S3Server | SnowflakeServer):
         super().__init__(directory)
         self.server = server
         self.proxy = Proxy(server.port)
@@ -424,5 +427,55 @@ class LakeS3(ServerUnderTest, Lake):
         self.proxy.close()
 
 
+@functools.cache
+def snowflake_server() -> SnowflakeServer:
+    """One server for all tests of a worker; each has a database of its own."""
+    server = SnowflakeServer()
+    atexit.register(server.close)
+    return server
+
+
+class Snowflake(ServerUnderTest):
+    kind = "snowflake"
+    crash_points = ("warehouse.table_made", "warehouse.loaded", "warehouse.merged", "warehouse.before_commit", "warehouse.committed",
+                    "rows.after_write")
+    refused = ("numeric(10,2)", "'NaN'")
+    beside = "    batch: {wait: 100ms}\n"
+    numbers = itertools.count(1)
+
+    def __init__(self, directory: Path):
+        super().__init__(directory, snowflake_server())
+        self.database = f"CONFORMANCE_{next(self.numbers)}"
+
+    def options(self) -> str:
+        return (f'account: TEST-ACCOUNT, user: cdc, password: any, warehouse: WH, database: {self.database}, '
+                f'endpoint: "http://127.0.0.1:{self.proxy.port}", timeout: 15s')
+
+    def close(self) -> None:
+        self.proxy.close()
+
+    def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
+        listed = ", ".join(f"{snowflake_name(column)}::VARCHAR" for column in columns)
+        return [tuple(row) for row in self.server.rows(f'SELECT {listed} FROM "{self.database}"."PUBLIC".{snowflake_name(table)}')]
+
+    def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
+        columns = ("id", *kinds.TYPES)
+        listed = ", ".join(map(snowflake_name, columns))
+        read = [dict(zip(columns, row)) for row in self.server.rows(f'SELECT {listed} FROM "{self.database}"."PUBLIC"."KINDS"')]
+        return [kinds.of_texts(row | {"by": None if row["by"] is None else "\\x" + row["by"]}, query) for row in read]
+
+    @contextmanager
+    def failing_within(self, step: int) -> Iterator[None]:
+        # The driver would try again by itself where a connection is cut.
+        pattern = ('COPY INTO "TAILRACE_[0-9A-F]*_1"', 'MERGE INTO .*"THIRD"', "COMMIT")[step]
+        before = len(self.server.statements())
+        self.server.set_faults(refuse=[[pattern, "000603", "XX000", "SQL execution internal error"]])
+        yield
+        deadline = time.monotonic() + 20
+        while not any(re.match(pattern, statement) for statement in self.server.statements()[before:]) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.server.set_faults()
+
+
 TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Clickhouse, ClickhouseEvents, Redis, RedisJson, RedisStream, Webhook,
-                                                WebhookBatches, Lake, LakeS3)
+                                                WebhookBatches, Lake, LakeS3, Snowflake)
