@@ -149,7 +149,7 @@ TEST(PipelineFile, DocsAndSchemaNameEveryComponent) {
 
 TEST(Targets, OnlyWhatIsKnownIsTaken) {
   EXPECT_EQ(sink_for_target("mirror", "a.duckdb", true).kind, "duckdb");
-  EXPECT_THROW(sink_for_target("mirror", "s3://lake/a", false), BadConfigError);
+  EXPECT_THROW(sink_for_target("mirror", "ftp://lake/a", false), BadConfigError);
 }
 
 TEST(Targets, AFileThatCannotBeWrittenIsFoundBeforehand) {
