@@ -30,15 +30,16 @@ class Sizes:
     mixed_changes: int
     many_tables: int
     idle_seconds: float
+    poll_seconds: float
     delay_rows: int
 
 
 FULL = Sizes(repeats=3, stream_rows=2_000_000, small_rows=500_000, big_rows=1_000_000, snapshot_rows=5_000_000,
              giant_rows=10_000_000, latency_rows=1_000_000, latency_seconds=30, mixed_rows=10_000_000,
-             mixed_changes=2_000_000, many_tables=10_000, idle_seconds=30, delay_rows=100_000)
+             mixed_changes=2_000_000, many_tables=10_000, idle_seconds=30, poll_seconds=150, delay_rows=100_000)
 QUICK = Sizes(repeats=1, stream_rows=200_000, small_rows=20_000, big_rows=100_000, snapshot_rows=200_000,
               giant_rows=300_000, latency_rows=50_000, latency_seconds=5, mixed_rows=500_000,
-              mixed_changes=100_000, many_tables=300, idle_seconds=3, delay_rows=10_000)
+              mixed_changes=100_000, many_tables=300, idle_seconds=3, poll_seconds=12, delay_rows=10_000)
 LATENCY_RATE = 5000
 SINK_RATE = 2000
 
@@ -312,6 +313,30 @@ def measure_idle(server: Server, sizes: Sizes) -> list[Figure]:
                    f"over {sizes.idle_seconds:g} s", at_least=False)]
 
 
+def measure_poll(server: Server, sizes: Sizes) -> list[Figure]:
+    """What looking after very many tables costs while nothing happens to them."""
+    print(f"poll of {sizes.many_tables} tables", file=sys.stderr, flush=True)
+    server.empty()
+    life.make_tables(server, sizes.many_tables)
+    server.sql("vacuum analyze pg_catalog.pg_class, pg_catalog.pg_attribute, pg_catalog.pg_index")
+    pipeline = Pipeline(server, "poll", ["many.*"], True)
+    pipeline.catch_up()
+    _, process = life.seconds_to_streaming(pipeline)
+    try:
+        before = server.live_cpu_seconds()
+        share = life.idle_share(process, sizes.poll_seconds)
+        spent = server.live_cpu_seconds() - before
+    finally:
+        process.terminate()
+        process.wait(60)
+        pipeline.close()
+        life.drop_tables(server, sizes.many_tables)
+    tables = f"{sizes.many_tables:,} tables, over {sizes.poll_seconds:g} s"
+    return [Figure("server's processor time for looks at the catalog, in 10 s", 50, 50, 10_000 * spent / sizes.poll_seconds, "ms", tables,
+                   at_least=False),
+            Figure("processor time while nothing happens, of one core", 0.5, 0.5, share, "%", tables, at_least=False)]
+
+
 def measure_sinks(server: Server, sizes: Sizes) -> list[Figure]:
     rows = sizes.stream_rows
     c = sinks.together(server, rows, 10_000, sizes.repeats, list(sinks.RUNS))
@@ -383,6 +408,7 @@ FIGURES = {
     "mixed": measure_mixed,
     "start": measure_start,
     "idle": measure_idle,
+    "poll": measure_poll,
     "sinks": measure_sinks,
     "sinks-latency": measure_delays,
     "clickhouse": measure_clickhouse,

@@ -100,6 +100,16 @@ class Server:
         fields = Path(f"/proc/{postmaster}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
+    def live_cpu_seconds(self) -> float:
+        """Processor time so far of Tailrace's sessions, its walsender included."""
+        with self.connect() as connection:
+            pids = connection.execute("select pid from pg_stat_activity where application_name = 'tailrace'").fetchall()
+        found = 0
+        for pid, in pids:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            found += int(fields[11]) + int(fields[12])
+        return found / os.sysconf("SC_CLK_TCK")
+
     def wait_for_slots(self) -> None:
         """Until no walsender holds one any more: it lives a little longer than its reader."""
         while self.value("select count(*) from pg_replication_slots where active"):

@@ -7,6 +7,8 @@
 #include <map>
 #include <utility>
 
+#include "base/error.h"
+#include "base/lack_of_memory.h"
 #include "cli/stop_signals.h"
 #include "cli/terminal.h"
 #include "config/document.h"
@@ -147,15 +149,17 @@ int Frame::run(int argc, char** argv) {
 
 int Frame::run_body() {
   if (on_signal_ == OnSignal::kEnd) release_stop_signals();
+  const auto told = [this](const Error& error) {
+    print_error(error, globals_.json);
+    return static_cast<int>(error.exit_code());
+  };
   try {
     return static_cast<int>(chosen_(globals_));
   } catch (const Error& error) {
-    print_error(error, globals_.json);
-    return static_cast<int>(error.exit_code());
+    return told(error);
   } catch (const std::exception& error) {
-    const DefectError defect(error.what());
-    print_error(defect, globals_.json);
-    return static_cast<int>(defect.exit_code());
+    if (is_lack_of_memory(error)) return told(lack_of_memory());
+    return told(DefectError(error.what()));
   }
 }
 

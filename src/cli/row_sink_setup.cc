@@ -11,7 +11,8 @@ pipeline::SinkSetup row_sink_setup(const std::string& name, const std::string& k
   setup.kind = kind;
   setup.display = display;
   setup.make = [make, display](const pipeline::SinkRoom& room) -> std::unique_ptr<sinks::Sink> {
-    sinks::RowSinkSpec spec{room.pipeline, room.source_id, display, room.wanted, room.rules};
+    // On its way a row is there as it came, as the target wants it, and as the connection sends it.
+    sinks::RowSinkSpec spec{room.pipeline, room.source_id, display, room.wanted, room.rules, room.memory / 4};
     return std::make_unique<sinks::RowSink>(std::move(spec), make(room));
   };
   setup.check = [make](const pipeline::TargetToCheck& target) -> std::string {

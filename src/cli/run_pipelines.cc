@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/lack_of_memory.h"
 #include "base/time.h"
 #include "cli/progress.h"
 #include "cli/stop_signals.h"
@@ -81,7 +82,8 @@ class Running final : public server::Watched {
       } catch (const Error&) {
         failure_ = std::current_exception();
       } catch (const std::exception& error) {
-        failure_ = std::make_exception_ptr(DefectError(error.what()));
+        failure_ = is_lack_of_memory(error) ? std::make_exception_ptr(lack_of_memory())
+                                            : std::make_exception_ptr(DefectError(error.what()));
       }
       ended_ = true;
       at_end_.ring();

@@ -22,6 +22,8 @@ inline constexpr std::size_t kFrameAlignment = 8;
 inline constexpr std::size_t kDataPayload = 64 << 10;
 /// Messages longer than this are cut into FRAGMENT frames of at most this size.
 inline constexpr std::size_t kFragmentBytes = 256 << 10;
+/// How a message begins that is an encoded Relation too long for one frame.
+inline constexpr char kLongRelation = 'R';
 inline constexpr std::size_t kMaxPayload = 512 << 10;
 /// An adopted file is checked in blocks of this size.
 inline constexpr std::size_t kStreamBlock = 1 << 20;

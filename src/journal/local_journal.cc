@@ -6,6 +6,8 @@
 
 #include "base/crash_point.h"
 #include "base/error.h"
+#include "base/file_bytes.h"
+#include "base/let_go.h"
 #include "journal/log_reader.h"
 #include "journal/recovery.h"
 #include "pgoutput/messages.h"
@@ -131,9 +133,28 @@ void LocalJournal::announce(Oid oid) {
   const auto at = relations_.find(oid);
   if (at == relations_.end()) throw DefectError("a change names a relation that was not announced to the journal");
   if (at->second.segment == writer_.segment()) return;
-  writer_.frame(FrameType::kRelation, first_, {encode_relation(*at->second.relation)});
-  note_frame();
+  const std::string encoded = encode_relation(*at->second.relation);
+  if (encoded.size() <= kFragmentBytes) {
+    writer_.frame(FrameType::kRelation, first_, {encoded});
+    note_frame();
+  } else {
+    announce_long(*at->second.relation, kLongRelation + encoded);
+  }
   at->second.segment = writer_.segment();
+}
+
+void LocalJournal::announce_long(const Relation& relation, ByteView message) {
+  if (message.size() > segment_bytes_ / 2)
+    throw RefusedError("TR146",
+                       fmt::format("the description of {} takes {} KiB, more than half a segment of the log",
+                                   relation.display_name(), message.size() >> 10),
+                       "leave the table out, or give the log more room (log.journal.max_size)");
+  // Whoever begins to read in a segment has to find all of it there.
+  std::uint64_t begun = 0;
+  do {
+    begun = writer_.segment();
+    append_fragments(message);
+  } while (begun != writer_.segment());
 }
 
 void LocalJournal::announce(ByteView message) {
@@ -176,10 +197,12 @@ void LocalJournal::append_with_care(ByteView message) {
 
 void LocalJournal::append_fragments(ByteView message) {
   const std::uint64_t total = message.size();
+  const bool is_long = total >= long_bytes();
   for (std::uint64_t offset = 0; offset < total; offset += kFragmentBytes) {
-    writer_.frame(FrameType::kFragment, first_,
-                  {record_bytes(total), record_bytes(offset), message.substr(offset, kFragmentBytes)});
+    const ByteView part = message.substr(offset, kFragmentBytes);
+    writer_.frame(FrameType::kFragment, first_, {record_bytes(total), record_bytes(offset), part});
     note_frame();
+    if (is_long) let_go(part);
   }
 }
 
@@ -289,6 +312,12 @@ Position LocalJournal::message(Lsn end, ByteView message) {
   record.commit_lsn = logical.lsn;
   record.end_lsn = end;
   record.commit_time = ledger_.state.commit_time;
+  if (message.size() > kFragmentBytes) {
+    // Too long for a frame: a transaction of its own.
+    begin(Xid());
+    append(message);
+    return commit(record);
+  }
   const UnitRecord unit = unit_of(record, 1, message.size());
   writer_.frame(FrameType::kMessage, false, {record_bytes(unit), message});
   current_oid_ = 0;

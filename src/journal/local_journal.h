@@ -23,6 +23,8 @@ class LocalJournal final : public Journal {
   Position end() const override { return ledger_.state.end; }
   Lsn durable_end() const override { return tail_.durable().end.commit_end; }
 
+  std::filesystem::path scratch_directory() const override { return spills_.directory(); }
+
   void begin(Xid xid) override;
   void relation(const RelationPtr& relation) override;
   void append(ByteView message) override {
@@ -76,6 +78,7 @@ class LocalJournal final : public Journal {
   void announce(ByteView message);
   bool announced(ByteView message) const;
   void announce(Oid oid);
+  void announce_long(const Relation& relation, ByteView message);
   /// A frame of the open transaction has been written, or may have been.
   void note_frame();
 

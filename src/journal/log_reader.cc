@@ -65,10 +65,25 @@ class AdoptedGiant final : public Giant {
 
 }  // namespace
 
+std::optional<ByteView> RelationFrames::take(FrameType type, ByteView payload) {
+  if (type == FrameType::kRelation) return payload;
+  if (type != FrameType::kFragment) return std::nullopt;
+  ByteReader in(payload);
+  const std::uint64_t total = in.le64();
+  const std::uint64_t at = in.le64();
+  const ByteView part = in.rest();
+  if (at == 0) long_.clear();
+  // A reader may begin behind the first part, and most fragments are of messages.
+  if (at != long_.size() || (at == 0 && !part.starts_with(kLongRelation))) return std::nullopt;
+  long_ += part;
+  if (long_.size() < total) return std::nullopt;
+  return ByteView(long_).substr(1);
+}
+
 void PendingTransaction::add(const Frame& frame, const ChunkPtr& pin) {
   bytes_ += frame.payload.size();
   if (dropped_) {
-    if (frame.type == FrameType::kRelation) relations_.emplace_back(frame.payload);
+    if (const auto said = described_.take(frame.type, frame.payload)) relations_.emplace_back(*said);
     return;
   }
   if (pins_.empty() || pins_.back() != pin) pins_.push_back(pin);
@@ -77,7 +92,7 @@ void PendingTransaction::add(const Frame& frame, const ChunkPtr& pin) {
 
 void PendingTransaction::drop_frames() {
   for (const Held& held : frames_)
-    if (held.type == FrameType::kRelation) relations_.emplace_back(held.payload);
+    if (const auto said = described_.take(held.type, held.payload)) relations_.emplace_back(*said);
   frames_.clear();
   pins_.clear();
   dropped_ = true;
@@ -85,8 +100,9 @@ void PendingTransaction::drop_frames() {
 
 void PendingTransaction::teach(Relations& relations) const {
   for (const std::string& encoded : relations_) relations.set(decode_relation(encoded));
+  RelationFrames described;
   for (const Held& held : frames_)
-    if (held.type == FrameType::kRelation) relations.set(decode_relation(held.payload));
+    if (const auto said = described.take(held.type, held.payload)) relations.set(decode_relation(*said));
 }
 
 std::optional<std::size_t> FrameDecoder::give(FrameType type, ByteView payload, std::size_t offset, const ChunkPtr& pin,
@@ -107,8 +123,13 @@ std::optional<std::size_t> FrameDecoder::give(FrameType type, ByteView payload, 
       throw OutOfBytes();
     long_message_->add(in.rest());
     if (long_message_->added() < total) return std::nullopt;
-    batch.pin(long_message_);
-    batch.message(long_message_->bytes());
+    const ByteView whole = long_message_->bytes();
+    if (whole.front() == kLongRelation) {
+      batch.relation(whole.substr(1));
+    } else {
+      batch.pin(long_message_);
+      batch.message(whole);
+    }
     long_message_.reset();
     return std::nullopt;
   }
@@ -182,7 +203,7 @@ void LogReader::take(const Frame& frame, const BatchLimits& limits) {
       if (frame.starts_transaction) pending_.begin(frame.place);
       if (!pending_.open()) {
         // It began before our first segment and is not wanted, but what follows relies on what it says here.
-        if (frame.type == FrameType::kRelation) relations_.set(decode_relation(frame.payload));
+        if (const auto said = passed_.take(frame.type, frame.payload)) relations_.set(decode_relation(*said));
         return;
       }
       pending_.add(frame, frames_->pin());

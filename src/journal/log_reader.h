@@ -17,6 +17,18 @@
 
 namespace tailrace::journal {
 
+/// Finds the table descriptions among a transaction's frames, and puts long ones together. Part of a reader.
+class RelationFrames {
+ public:
+  /// What this frame tells or completes; else nothing. Lives until the next call.
+  std::optional<ByteView> take(FrameType type, ByteView payload);
+  void clear() { long_.clear(); }
+
+ private:
+  /// What is there of a long one, from its first byte on.
+  std::string long_;
+};
+
 /// The frames of the transaction that is being read, while they fit into a batch. Part of a reader.
 class PendingTransaction {
  public:
@@ -27,12 +39,13 @@ class PendingTransaction {
     start_ = place;
   }
   void add(const Frame& frame, const ChunkPtr& pin);
-  /// Keeps only the place where it began, and copies of its RELATION frames.
+  /// Keeps only the place where it began, and copies of what it says of tables.
   void drop_frames();
   void clear() {
     frames_.clear();
     pins_.clear();
     relations_.clear();
+    described_.clear();
     bytes_ = 0;
     open_ = dropped_ = false;
   }
@@ -48,7 +61,7 @@ class PendingTransaction {
   };
   const std::vector<Held>& frames() const { return frames_; }
   const ChunkPtr& pin(const Held& held) const { return pins_[held.pin]; }
-  /// Teaches what its RELATION frames say, when nothing else of it is wanted.
+  /// Teaches what it says of tables, when nothing else of it is wanted.
   void teach(Relations& relations) const;
 
  private:
@@ -58,7 +71,9 @@ class PendingTransaction {
   std::uint64_t bytes_ = 0;
   std::vector<Held> frames_;
   std::vector<ChunkPtr> pins_;
+  /// What it says of tables, once it was dropped.
   std::vector<std::string> relations_;
+  RelationFrames described_;
 };
 
 /// Gives DATA, FRAGMENT and RELATION frames of one transaction to a batch, putting long messages together.
@@ -118,6 +133,8 @@ class LogReader final : public Reader {
   std::optional<FrameStream> frames_;
   Relations relations_;
   PendingTransaction pending_;
+  /// Of a transaction that is not wanted.
+  RelationFrames passed_;
   std::optional<Unit> held_;
   /// Behind the last frame read; what was given ends here when nothing is held.
   LogState read_;

@@ -5,12 +5,10 @@
 #include <memory>
 
 #include "base/bytes.h"
+#include "base/file_bytes.h"
 #include "journal/chunk.h"
 
 namespace tailrace::journal {
-
-/// From here on a message is put together in a file.
-inline constexpr std::size_t kMessageInFile = 32 << 20;
 
 /// One message of known length that is put together in order. A very long one lies in a file without a name beside the
 /// log, so that only what is looked at is in memory (base/let_go.h); where none can be made, it is in memory as a
@@ -18,9 +16,6 @@ inline constexpr std::size_t kMessageInFile = 32 << 20;
 class LongMessage {
  public:
   LongMessage(const std::filesystem::path& directory, std::size_t bytes);
-  ~LongMessage();
-  LongMessage(const LongMessage&) = delete;
-  LongMessage& operator=(const LongMessage&) = delete;
 
   std::size_t size() const { return size_; }
   std::size_t added() const { return added_; }
@@ -33,6 +28,7 @@ class LongMessage {
   const std::size_t size_;
   std::size_t added_ = 0;
   char* data_ = nullptr;
+  std::unique_ptr<FileBytes> file_;
   std::unique_ptr<Chunk> memory_;
 };
 

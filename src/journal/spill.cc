@@ -8,6 +8,8 @@
 #include "base/crash_point.h"
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "base/file_bytes.h"
+#include "base/let_go.h"
 #include "base/log.h"
 #include "journal/format.h"
 #include "pgoutput/messages.h"
@@ -92,10 +94,12 @@ void StoredSpill::append_long(const SpillRecord& header, ByteView message) {
     put(record_bytes(header));
     long_taken_ = sizeof(header);
   }
+  const bool is_long = message.size() >= long_bytes();
   while (long_taken_ < whole) {
     write_out(kChunk);
     const ByteView piece = message.substr(long_taken_ - sizeof(header), kChunk);
     put(piece);
+    if (is_long) let_go(piece);
     long_taken_ += piece.size();
   }
   long_taken_ = 0;

@@ -33,6 +33,7 @@ class SpillStore {
   SpillStore(Setting setting, ChunkPool& chunks, Space& space);
 
   std::unique_ptr<StoredSpill> open();
+  const std::filesystem::path& directory() const { return setting_.directory; }
   std::uint64_t count() const { return count_; }
   std::uint64_t disk_bytes() const { return disk_bytes_; }
   std::uint64_t memory_bytes() const { return memory_; }

@@ -96,6 +96,7 @@ void Writer::begin_data(std::size_t message_bytes, bool starts_transaction) {
 void Writer::frame(FrameType type, bool starts_transaction, std::initializer_list<ByteView> parts) {
   std::size_t payload = 0;
   for (const ByteView part : parts) payload += part.size();
+  if (payload > kMaxPayload) throw DefectError(fmt::format("a frame of {} bytes", payload));
   reserve(payload);
   char* to = memory(closed_ + kFrameHeader);
   for (const ByteView part : parts) {

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/lsn.h"
 #include "base/time.h"
 #include "model/relation.h"
@@ -62,6 +64,11 @@ struct CopiedRows {
   /// Tuples in pgoutput's form, one after the other.
   std::string tuples;
   std::uint64_t count = 0;
+  /// In place of `tuples`: a very long row, which lives as long as `held`.
+  ByteView held_tuple = {};
+  std::shared_ptr<const void> held = {};
+
+  ByteView bytes() const { return held ? held_tuple : ByteView(tuples); }
 };
 
 /// Rows that were read by key, tied to the stream: `rows` is the exact state of the asked keys under `fence`. A key

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -60,6 +61,9 @@ class TransactionLog {
   virtual Position end() const = 0;
   /// The last progress or commit end that is durable: what PostgreSQL may be told.
   virtual Lsn durable_end() const = 0;
+
+  /// Where a message may lie that is too long for memory, while it comes and is given to the log.
+  virtual std::filesystem::path scratch_directory() const = 0;
 
   /// A transaction's messages begin. A transaction begun before and not committed is void (its connection was lost).
   virtual void begin(Xid xid) = 0;

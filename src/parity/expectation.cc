@@ -32,7 +32,7 @@ bool same_columns(const Relation& then, const Relation& now) {
 Expectation::Expectation(const std::vector<std::string>& keys, const FencedRows& read)
     : relation_(read.rows.relation), key_columns_(relation_->match_key()), fence_(read.fence), keys_(keys) {
   for (const std::string& key : keys_) rows_.try_emplace(key);
-  ByteReader in(read.rows.tuples);
+  ByteReader in(read.rows.bytes());
   while (!in.empty()) {
     const TupleView tuple = measure_tuple(in);
     std::string key;

@@ -90,7 +90,7 @@ Catalog::Catalog(const std::filesystem::path& path, Access access) : path_(path)
     const std::string why = sqlite3_errmsg(db_);
     sqlite3_close(db_);
     throw BadConfigError("TR512", fmt::format("the catalog {} cannot be opened: {}", path.string(), why),
-                         "check that the state directory is there and writable");
+                         "check that the state directory is there, writable, and not full");
   }
   try {
     sqlite3_busy_timeout(db_, 10'000);

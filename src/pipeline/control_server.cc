@@ -10,9 +10,11 @@
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "base/lack_of_memory.h"
 #include "base/log.h"
 #include "pipeline/control_protocol.h"
 #include "pipeline/control_socket.h"
@@ -121,10 +123,15 @@ void ControlServer::accept_clients(std::stop_token stop) {
     }
     Client& client = clients_.emplace_back();
     client.socket = std::move(socket);
-    client.thread = std::jthread([this, &client](std::stop_token client_stop) {
-      serve(client, std::move(client_stop));
-      client.done = true;
-    });
+    try {
+      client.thread = std::jthread([this, &client](std::stop_token client_stop) {
+        serve(client, std::move(client_stop));
+        client.done = true;
+      });
+    } catch (const std::system_error&) {
+      LineChannel(client.socket.get()).write(error_line(lack_of_memory()));
+      clients_.pop_back();
+    }
   }
 }
 
@@ -142,7 +149,9 @@ void ControlServer::serve(Client& client, std::stop_token stop) {
     } catch (const Error& error) {
       if (!channel.write(error_line(error))) return;
     } catch (const std::exception& error) {
-      if (!channel.write(error_line(DefectError(error.what())))) return;
+      const std::string told =
+          is_lack_of_memory(error) ? error_line(lack_of_memory()) : error_line(DefectError(error.what()));
+      if (!channel.write(told)) return;
     }
   }
 }

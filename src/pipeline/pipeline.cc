@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/crash_point.h"
+#include "base/lack_of_memory.h"
 #include "base/log.h"
 
 namespace tailrace::pipeline {
@@ -132,7 +133,9 @@ void Pipeline::run_source(std::stop_token stop) {
   } catch (const Error& error) {
     failed(error);
   } catch (const std::exception& error) {
-    failure = std::make_exception_ptr(DefectError(error.what()));
+    // Not waited for, since the log may be in the middle of something: the next start goes on from what is durable.
+    failure = is_lack_of_memory(error) ? std::make_exception_ptr(lack_of_memory())
+                                       : std::make_exception_ptr(DefectError(error.what()));
     text = error.what();
   }
   // Whoever runs the pipeline shows the failure itself.

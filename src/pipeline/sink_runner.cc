@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/crash_point.h"
+#include "base/lack_of_memory.h"
 #include "base/log.h"
 #include "rules/row_rules.h"
 
@@ -109,6 +110,8 @@ void SinkRunner::run(std::stop_token stop) {
       fail(std::current_exception(), {error.code(), setup_.name, error.what(), error.remedy()});
       break;
     } catch (const std::exception& error) {
+      if (is_lack_of_memory(error) && back_off(lack_of_memory(), stop)) continue;
+      if (is_lack_of_memory(error)) break;
       const DefectError defect(error.what());
       fail(std::make_exception_ptr(defect), {defect.code(), setup_.name, defect.what(), defect.remedy()});
       break;

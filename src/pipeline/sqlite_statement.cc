@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <cerrno>
+
 #include "base/error.h"
+#include "base/lack_of_memory.h"
 
 namespace tailrace::pipeline {
 namespace {
@@ -15,7 +18,10 @@ std::uint64_t unsigned_of(sqlite3_int64 value) { return static_cast<std::uint64_
 }  // namespace
 
 void throw_catalog_error(sqlite3* db, const std::filesystem::path& path, const char* doing) {
-  const int code = sqlite3_errcode(db);
+  int code = sqlite3_errcode(db);
+  if (code == SQLITE_NOMEM || sqlite3_extended_errcode(db) == SQLITE_IOERR_NOMEM) throw lack_of_memory();
+  // A file beside the catalog could not be made.
+  if (code == SQLITE_CANTOPEN && sqlite3_system_errno(db) == ENOSPC) code = SQLITE_FULL;
   const std::string what =
       fmt::format("catalog {}: cannot {} a statement: {}", path.string(), doing, sqlite3_errmsg(db));
   switch (code) {

@@ -112,7 +112,7 @@ class MemorySideCopy final : public sinks::SideCopy {
      public:
       explicit Writer(std::vector<std::string>& rows) : rows_(rows) {}
       void append(const CopiedRows& rows) override {
-        ByteReader in(rows.tuples);
+        ByteReader in(rows.bytes());
         while (!in.empty()) rows_.push_back(text_in(measure_tuple(in)));
       }
       void finish() override {}
@@ -166,7 +166,7 @@ class MemorySink final : public sinks::Sink {
      public:
       explicit Writer(MemoryTarget& target) : target_(target) {}
       void append(const CopiedRows& rows) override {
-        ByteReader in(rows.tuples);
+        ByteReader in(rows.bytes());
         const std::lock_guard lock(target_.mutex);
         while (!in.empty()) target_.rows.push_back(text_in(measure_tuple(in)));
       }

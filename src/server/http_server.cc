@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -245,12 +246,18 @@ void HttpServer::take_client() {
   }
   Client& client = clients_.emplace_back();
   client.socket = std::move(socket);
-  client.thread = std::jthread([this, &client] {
-    routes_->serve(client.socket.get(), bounds_);
-    // The client sees the end at once; the number stays taken until the thread is joined.
-    ::shutdown(client.socket.get(), SHUT_RDWR);
-    client.done = true;
-  });
+  try {
+    client.thread = std::jthread([this, &client] {
+      routes_->serve(client.socket.get(), bounds_);
+      // The client sees the end at once; the number stays taken until the thread is joined.
+      ::shutdown(client.socket.get(), SHUT_RDWR);
+      client.done = true;
+    });
+  } catch (const std::system_error&) {
+    // No thread is to be had for now.
+    ::send(client.socket.get(), kTooMany.data(), kTooMany.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    clients_.pop_back();
+  }
 }
 
 }  // namespace tailrace::server

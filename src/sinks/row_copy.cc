@@ -8,30 +8,32 @@
 
 namespace tailrace::sinks {
 
-RowCopy::RowCopy(std::string display, RowTarget& target, RelationPtr relation,
-                 std::shared_ptr<const rules::RowCheck> check, LetterBox& letters)
+RowCopy::RowCopy(RowCopyOf what, RowTarget& target, std::shared_ptr<const rules::RowCheck> check, LetterBox& letters)
     : target_(target),
       at_once_(target.traits().unit_changes),
-      relation_(std::move(relation)),
+      relation_(std::move(what.relation)),
+      longest_row_(what.longest_row),
       key_(relation_->match_key()),
       check_(std::move(check)),
       letters_(letters),
       writer_(target.writer()),
-      isolation_(std::move(display),
+      isolation_(std::move(what.display),
                  {.lay_down_follower = {}, .lay_down = [this](const RowChange& change, const std::string& reason) {
                     lay_down(change, reason);
                   }}) {}
 
 void RowCopy::append(const CopiedRows& rows) {
   std::vector<RowChange> changes;
-  ByteReader in(rows.tuples);
+  held_ = rows.held;
+  ByteReader in(rows.bytes());
   while (!in.empty()) {
     RowChange change;
     change.operation = RowOperation::kCopied;
     change.relation = relation_.get();
     change.commit_time = began_;
     change.new_row = measure_tuple(in);
-    const char* reason = check_ == nullptr ? nullptr : check_->refusal_of(change.new_row);
+    const char* reason = change.new_row.bytes().size() > longest_row_ ? kRowTooLong : nullptr;
+    if (reason == nullptr && check_ != nullptr) reason = check_->refusal_of(change.new_row);
     if (reason == nullptr) reason = target_.refusal_of(change);
     if (reason != nullptr) {
       lay_down(change, reason);
@@ -43,6 +45,7 @@ void RowCopy::append(const CopiedRows& rows) {
     changes.clear();
   }
   write(changes);
+  held_.reset();
   TAILRACE_CRASH_POINT("rows.copy_mid");
 }
 
@@ -61,7 +64,12 @@ void RowCopy::lay_down(const RowChange& change, const std::string& reason) {
   letter.relation = relation_;
   letter.operation = "copy";
   letter.reason = reason;
-  letter.keep({}, change.new_row.bytes());
+  if (held_) {
+    letter.new_row = change.new_row.bytes();
+    letter.held = {held_};
+  } else {
+    letter.keep({}, change.new_row.bytes());
+  }
   letters_.add_copied(std::move(letter),
                       key_.empty() ? std::string() : key_tuple(change.new_row, {}, key_).value_or(std::string()));
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,12 +14,20 @@
 
 namespace tailrace::sinks {
 
+/// What is copied.
+struct RowCopyOf {
+  /// The target, for people.
+  std::string display;
+  RelationPtr relation;
+  /// As RowSinkSpec's.
+  std::uint64_t longest_row = 0;
+};
+
 /// Writes the rows of one reader of a table's copy, over a connection of its own (see CopyWriter).
 class RowCopy final : public CopyWriter {
  public:
-  /// `display`: the target, for people. `check`: null where there are no rules. `target` and `letters` outlive it.
-  RowCopy(std::string display, RowTarget& target, RelationPtr relation, std::shared_ptr<const rules::RowCheck> check,
-          LetterBox& letters);
+  /// `check`: null where there are no rules. `target` and `letters` outlive it.
+  RowCopy(RowCopyOf what, RowTarget& target, std::shared_ptr<const rules::RowCheck> check, LetterBox& letters);
 
   void append(const CopiedRows& rows) override;
   void finish() override { writer_->finish(); }
@@ -30,6 +39,7 @@ class RowCopy final : public CopyWriter {
   const RowTarget& target_;
   const std::size_t at_once_;
   const RelationPtr relation_;
+  const std::uint64_t longest_row_;
   const std::vector<std::size_t> key_;
   const std::shared_ptr<const rules::RowCheck> check_;
   LetterBox& letters_;
@@ -37,6 +47,8 @@ class RowCopy final : public CopyWriter {
   const PgTime began_ = PgTime::now();
   std::unique_ptr<RowWriter> writer_;
   RowIsolation isolation_;
+  /// What the rows lie in that are being appended, when it is a very long one.
+  std::shared_ptr<const void> held_;
 };
 
 }  // namespace tailrace::sinks

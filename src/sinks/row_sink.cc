@@ -10,6 +10,7 @@
 
 #include "base/bytes.h"
 #include "base/crash_point.h"
+#include "base/file_bytes.h"
 #include "base/log.h"
 #include "sinks/row_copy.h"
 
@@ -132,7 +133,7 @@ std::unique_ptr<CopyWriter> RowSink::open_copy(const RelationPtr& table) {
   if (found == tables_.end()) throw DefectError("a copy was opened for a table that was not prepared");
   if (found->second.standing == RowStanding::kRefused) return std::make_unique<NoWriter>();
   const RelationPtr& relation = found->second.relation;
-  return std::make_unique<RowCopy>(spec_.display, *target_, relation,
+  return std::make_unique<RowCopy>(RowCopyOf{spec_.display, relation, spec_.longest_row}, *target_,
                                    spec_.rules == nullptr ? nullptr : spec_.rules->check_for(*relation), letters_);
 }
 
@@ -274,10 +275,22 @@ void RowSink::lay_down(const RowChange& change, RowTable& table, const std::vect
   letter.relation = table.relation;
   letter.operation = kNames.at(static_cast<std::size_t>(change.operation));
   letter.reason = reason;
-  letter.keep(change.old_row.bytes(), change.new_row.bytes());
+  keep_rows(change, letter);
   letters_.add(std::move(letter));
   for (const std::string& key : keys)
     if (table.lettered.insert(key).second) state_[letter_key(table, key)] = "";
+}
+
+void RowSink::keep_rows(const RowChange& change, DeadLetter& letter) const {
+  const bool in_batch = applied_ != nullptr && std::ranges::any_of(applied_->changes, [&change](const Change& other) {
+                          return other.new_row.bytes().data() == change.new_row.bytes().data() &&
+                                 other.old_row.bytes().data() == change.old_row.bytes().data();
+                        });
+  if (!in_batch || change.old_row.bytes().size() + change.new_row.bytes().size() < long_bytes())
+    return letter.keep(change.old_row.bytes(), change.new_row.bytes());
+  letter.old_row = change.old_row.bytes();
+  letter.new_row = change.new_row.bytes();
+  letter.held = applied_->buffers;
 }
 
 std::optional<IncompleteRows> RowSink::incomplete() {
@@ -304,7 +317,7 @@ std::uint64_t RowSink::complete(const FencedRows& rows) {
   if (found == tables_.end() || !(*found->second.relation == *rows.rows.relation)) return 0;
   RowTable& table = found->second;
   std::uint64_t count = 0;
-  ByteReader in(rows.rows.tuples);
+  ByteReader in(rows.rows.bytes());
   while (!in.empty()) {
     const TupleView tuple = measure_tuple(in);
     const auto key = key_tuple(tuple, {}, table.key);

@@ -32,6 +32,8 @@ struct RowSinkSpec {
   std::function<bool(std::string_view schema, std::string_view table)> wanted = {};
   /// Null: there are none.
   std::shared_ptr<const rules::RowRules> rules = {};
+  /// Larger ones, in bytes of their tuples, are dead letters: on their way they would be in memory several times.
+  std::uint64_t longest_row = UINT64_MAX;
 };
 
 /// A Sink over a RowTarget (docs/sinks.md). It decides of each change what becomes of it, follows the tables from
@@ -105,6 +107,10 @@ class RowSink : public Sink {
   void open_keys(RowTable& table, const ChangeBatch& batch);
   /// Why the change cannot be written, known without asking the target: a rule that it breaks, or the target's types.
   const char* refusal_of(RowTable& table, const RowChange& change) const;
+  /// Of the values that go to the target, those included that are only completed from the old row.
+  bool too_long(const RowChange& change) const;
+  /// Keeps the change's rows for a letter: a very long one where it is, others in a copy.
+  void keep_rows(const RowChange& change, DeadLetter& letter) const;
   /// Whether an earlier change of this row is a dead letter: then this one is, too.
   bool closed(const Taken& taken, const std::string& key);
   RowChange row_change(const Taken& taken, RowOperation operation) const;

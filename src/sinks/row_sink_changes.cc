@@ -184,7 +184,13 @@ RowChange RowSink::row_change(const Taken& taken, RowOperation operation) const 
   return change;
 }
 
+bool RowSink::too_long(const RowChange& change) const {
+  const bool takes_old = traits_.style == RowStyle::kEvents || has_unchanged(change.new_row);
+  return change.new_row.bytes().size() + (takes_old ? change.old_row.bytes().size() : 0) > spec_.longest_row;
+}
+
 const char* RowSink::refusal_of(RowTable& table, const RowChange& change) const {
+  if (too_long(change)) return kRowTooLong;
   if (spec_.rules != nullptr && change.new_row.present()) {
     if (table.check_of != table.relation) {
       table.check = spec_.rules->check_for(*table.relation);
@@ -221,7 +227,8 @@ void RowSink::take_truncate(const Taken& taken) {
 void RowSink::take_event(const Taken& taken) {
   RowTable& table = taken.table;
   RowChange change = row_change(taken, operation_of(taken.change.kind));
-  if (change.new_row.present() && has_unchanged(change.new_row) && change.old_kind == OldTuple::kFull)
+  if (change.new_row.present() && has_unchanged(change.new_row) && change.old_kind == OldTuple::kFull &&
+      !too_long(change))
     change.new_row = TupleView(unit_.own(completed(change.new_row, {}, change.old_row).bytes));
   // A row that moves takes its chain of letters along.
   const char* reason = !table.lettered.empty() && is_lettered(table, keys_of(change, table.key))
@@ -287,7 +294,7 @@ void RowSink::put_row(const Taken& taken, const std::string& key) {
   RowTable& table = taken.table;
   const bool moved = taken.change.old_kind == OldTuple::kKey;
   RowChange change = row_change(taken, operation_of(taken.change.kind));
-  if (has_unchanged(change.new_row)) {
+  if (has_unchanged(change.new_row) && !too_long(change)) {
     CompletedRow row = completed(change.new_row, unit_.row_of(*table.relation, key), whole_old_row(change));
     change.new_row = TupleView(unit_.own(std::move(row.bytes)));
     // Under another key the target has nothing to leave as it is.

@@ -19,6 +19,9 @@ namespace tailrace::sinks {
 /// Why a change is a dead letter that could have been written.
 inline constexpr const char* kChainedLetter = "an earlier change of this row is a dead letter";
 
+/// Why a row is one that is longer than RowSinkSpec::longest_row.
+inline constexpr const char* kRowTooLong = "the row is too large for this sink's memory (limits.memory)";
+
 /// How a table of a RowSink stands. kLost: it is to be copied (again). kRefused: the target cannot have it, and its
 /// changes are held. kGone: the source has it no more, or does not publish it.
 enum class RowStanding : std::uint8_t { kCopying, kCopied, kLost, kRefused, kGone };

@@ -110,7 +110,7 @@ struct SinkState {
 class CopyWriter {
  public:
   virtual ~CopyWriter() = default;
-  /// Rows as pgoutput tuples, one after the other, in `rows.tuples`. What the target cannot hold becomes a dead letter
+  /// Rows as pgoutput tuples, one after the other, in `rows.bytes()`. What the target cannot hold becomes a dead letter
   /// of the sink, never an error.
   virtual void append(const CopiedRows& rows) = 0;
   /// The rows given since the last call are all that the pages have under `fence`. The sink may make them durable

@@ -27,6 +27,20 @@ def no_problems(mirror: Shop) -> None:
     assert "duckdb.held" not in mirror.process.err()
 
 
+def test_columns_may_be_added_with_very_long_defaults(mirror: Shop):
+    """They are part of the table's description, which is then longer than anything else that the log writes at once."""
+    run(mirror)
+    execute(mirror, *(f"ALTER TABLE customers ADD COLUMN long_{n} text DEFAULT repeat('{n}', 560000)" for n in range(3)),
+            "UPDATE customers SET long_1 = 'x' WHERE id = 2", "INSERT INTO customers (name) VALUES ('new')")
+    no_problems(mirror)
+    mirror.process.kill()
+    execute(mirror, "INSERT INTO customers (name) VALUES ('newer')")
+    run(mirror)
+    no_problems(mirror)
+    mirror.stop()
+    assert_same(mirror, "public.customers", "id", "name", "long_0", "long_1", "long_2")
+
+
 def test_added_columns_show_their_defaults_in_older_rows(mirror: Shop):
     run(mirror)
     execute(mirror, "ALTER TABLE customers ADD COLUMN level int DEFAULT 3, ADD COLUMN note text, "

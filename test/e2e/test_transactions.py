@@ -113,6 +113,14 @@ def test_a_key_that_is_written_a_thousand_times_in_one_transaction(pair: Pair):
     assert versions(pair, "t", "n, v", 4) == [(0, "first"), (10, "again")]
 
 
+def test_logical_messages_of_any_length_are_passed_over(pair: Pair):
+    """Of transactions and alone, longer than anything else that the log writes at once."""
+    for length in (300_000, 600_000, 3_000_000):
+        pair.cluster.execute(f"SELECT pg_logical_emit_message(false, 'p', repeat('m', {length}))",
+                             f"BEGIN; UPDATE t SET n = {length} WHERE id = 450; SELECT pg_logical_emit_message(true, 'p', repeat('m', {length})); COMMIT",
+                             database=pair.database)
+
+
 def test_keys_that_move_up_by_one_in_one_statement(pair: Pair):
     pair.cluster.execute("UPDATE dense SET id = id + 1", "UPDATE dense SET id = CASE id WHEN 5 THEN 6 ELSE 5 END WHERE id IN (5, 6)",
                          "UPDATE t SET id = -id WHERE id BETWEEN 20 AND 30", database=pair.database)

@@ -119,7 +119,8 @@ class Writer : public sinks::CopyWriter {
   }
 
   void append_rows(const CopiedRows& rows) {
-    ByteReader in(rows.tuples);
+    held_ = rows.held;
+    ByteReader in(rows.bytes());
     while (!in.empty()) {
       const TupleView tuple = measure_tuple(in);
       if (tuple.bytes().size() > memory_.longest_row()) {
@@ -140,6 +141,7 @@ class Writer : public sinks::CopyWriter {
       }
     }
     rows_->take_in();
+    held_.reset();
   }
 
   void refuse(TupleView tuple, const char* reason) {
@@ -147,7 +149,12 @@ class Writer : public sinks::CopyWriter {
     letter.relation = relation_;
     letter.operation = "copy";
     letter.reason = reason;
-    letter.keep({}, tuple.bytes());
+    if (held_) {
+      letter.new_row = tuple.bytes();
+      letter.held = {held_};
+    } else {
+      letter.keep({}, tuple.bytes());
+    }
     Arena arena;
     ByteView key;
     const bool keyed = !key_.empty() && read_key(tuple, {}, key_, arena, key);
@@ -168,6 +175,8 @@ class Writer : public sinks::CopyWriter {
   Fence fence_;
   SteadyClock::time_point committed_ = SteadyClock::now();
   bool refused_ = false;
+  /// What the row lies in that is being appended, when it is a very long one.
+  std::shared_ptr<const void> held_;
 };
 
 }  // namespace

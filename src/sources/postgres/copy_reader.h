@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -32,8 +33,8 @@ struct CopyChunk {
 /// throw it is of no more use.
 class CopyReader {
  public:
-  /// `pace` outlives this.
-  CopyReader(std::unique_ptr<Connection> connection, CopyPace& pace);
+  /// `pace` outlives this. `scratch_directory`: where very long rows lie.
+  CopyReader(std::unique_ptr<Connection> connection, CopyPace& pace, std::filesystem::path scratch_directory);
 
   /// Reads a chunk and gives its rows to `receiver`, in blocks. False when it was stopped (then of no more use).
   /// Throws RetryError (TR121) when the table is not what the snapshot shows.
@@ -48,9 +49,12 @@ class CopyReader {
   /// True when the chunk's last message was taken.
   bool take(const BackendMessage& message, RowReceiver& receiver, CopyProgress& progress, const std::stop_token& stop);
   void take_row(ByteView line, RowReceiver& receiver, CopyProgress& progress, const std::stop_token& stop);
+  /// REQUIRES: flushed.
+  void take_long_row(ByteView line);
 
   std::unique_ptr<Connection> connection_;
   CopyPace& pace_;
+  const std::filesystem::path scratch_directory_;
   std::unique_ptr<Channel> channel_;
   ReceiveBuffer buffer_;
   CopyTextDecoder decoder_{0};

@@ -2,7 +2,10 @@
 
 #include <emmintrin.h>
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "base/let_go.h"
 
 namespace tailrace::postgres {
 namespace {
@@ -58,8 +61,34 @@ char unescaped(char c) {
   }
 }
 
+/// copy_plain() that lets go of what it has passed, in both files.
+class LongCopy {
+ public:
+  LongCopy(const char* in, const char* out) : in_(in), out_(out) {}
+
+  void operator()(const char*& in, const char* end, char*& out) {
+    while (true) {
+      const char* stop = in + std::min<std::ptrdiff_t>(end - in, kWindow);
+      copy_plain(in, stop, out);
+      if (in - in_ >= kWindow) {
+        let_go({in_, static_cast<std::size_t>(in - in_)});
+        let_go({out_, static_cast<std::size_t>(out - out_)});
+        in_ = in;
+        out_ = out;
+      }
+      if (in != stop || stop == end) return;
+    }
+  }
+
+ private:
+  static constexpr std::ptrdiff_t kWindow = 1 << 20;
+  const char* in_;
+  const char* out_;
+};
+
 /// One field from `in` up to its tab or the end, which is not consumed.
-void copy_field(const char*& in, const char* end, char*& out) {
+template <typename CopyPlain>
+void copy_field(const char*& in, const char* end, char*& out, CopyPlain& copy_plain) {
   if (end - in >= 2 && in[0] == '\\' && in[1] == 'N' && (end - in == 2 || in[2] == '\t')) {
     in += 2;
     *out++ = 'n';
@@ -80,7 +109,8 @@ void copy_field(const char*& in, const char* end, char*& out) {
 
 }  // namespace
 
-char* CopyTextDecoder::decode(ByteView line, char* out) const {
+template <typename CopyPlain>
+char* CopyTextDecoder::decode_with(ByteView line, char* out, CopyPlain copy_plain) const {
   if (line.empty() || line.back() != '\n') malformed("no line feed at its end");
   const char* in = line.data();
   const char* const end = in + line.size() - 1;
@@ -90,10 +120,18 @@ char* CopyTextDecoder::decode(ByteView line, char* out) const {
       if (in == end || *in != '\t') malformed("too few columns");
       ++in;
     }
-    copy_field(in, end, out);
+    copy_field(in, end, out, copy_plain);
   }
   if (in != end) malformed("too many columns");
   return out;
+}
+
+char* CopyTextDecoder::decode(ByteView line, char* out) const {
+  return decode_with(line, out, [](const char*& in, const char* end, char*& to) { copy_plain(in, end, to); });
+}
+
+char* CopyTextDecoder::decode_long(ByteView line, char* out) const {
+  return decode_with(line, out, LongCopy(line.data(), out));
 }
 
 }  // namespace tailrace::postgres

@@ -20,8 +20,13 @@ class CopyTextDecoder {
   /// REQUIRES: most_bytes(line.size()) bytes of room. Throws BadDataError (TR311) when the line is not what COPY sends
   /// or has another number of columns.
   char* decode(ByteView line, char* out) const;
+  /// The same for a line and a tuple that lie in files: what is done is let go of (base/let_go.h).
+  char* decode_long(ByteView line, char* out) const;
 
  private:
+  template <typename CopyPlain>
+  char* decode_with(ByteView line, char* out, CopyPlain copy_plain) const;
+
   static constexpr std::size_t kSlack = 16;
   std::uint16_t columns_;
 };

@@ -59,6 +59,16 @@ TEST(CopyTextTest, values_of_every_length_come_through) {
   }
 }
 
+TEST(CopyTextTest, a_very_long_line_becomes_the_same_tuple) {
+  std::string line;
+  for (std::size_t i = 0; line.size() < std::size_t{5} << 20; ++i) line += std::string(i % 70'000, 'v') + "\\t\\\\";
+  line += "\t" + std::string(3 << 20, 'w') + "\t\\N\n";
+  const CopyTextDecoder decoder(3);
+  std::string out(decoder.most_bytes(line.size()), '\0');
+  out.resize(static_cast<std::size_t>(decoder.decode_long(line, out.data()) - out.data()));
+  EXPECT_TRUE(out == decoded(line, 3));
+}
+
 TEST(CopyTextTest, lines_that_copy_does_not_send_are_refused) {
   EXPECT_THROW(decoded("1\t2\n", 3), BadDataError);
   EXPECT_THROW(decoded("1\t2\t3\n", 2), BadDataError);

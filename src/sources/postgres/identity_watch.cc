@@ -6,14 +6,13 @@
 #include "base/log.h"
 #include "base/table_patterns.h"
 #include "sources/postgres/sql_array.h"
+#include "sources/postgres/table_watch.h"
 
 namespace tailrace::postgres {
 namespace {
 
 constexpr const char* kDoing = "looking for tables without identity";
 constexpr std::size_t kNamesShown = 5;
-/// A look takes at most one part in so many of the time.
-constexpr int kShareOfTime = 50;
 
 /// As the server's CheckCmdReplicaIdentity() has it: the table itself counts, a partition also where an ancestor of it
 /// is published. Ids below 16384 are the server's own.
@@ -81,7 +80,7 @@ bool IdentityWatch::tick(Connection& sql, const std::vector<std::string>& public
   const auto began = SteadyClock::now();
   if (every_.count() == 0 || began < next_) return false;
   const std::vector<RefusedTable> tables = find_refused_tables(sql, publications, patterns_);
-  next_ = began + std::max<SteadyClock::duration>(every_, (SteadyClock::now() - began) * kShareOfTime);
+  next_ = began + std::max<SteadyClock::duration>(every_, (SteadyClock::now() - began) * kLookShare);
   if (tables == refused_) return false;
   refused_ = tables;
   problems_.clear();

@@ -107,7 +107,7 @@ class PostgresSource::Impl {
   IdentityWatch identity_watch_;
   SteadyClock::time_point last_watch_;
   SteadyClock::time_point last_remembered_;
-  SteadyClock::time_point last_table_watch_;
+  SteadyClock::time_point next_table_watch_;
   /// Tables that are wanted but not published: made since the start.
   std::string unpublished_;
   /// Tables that were published when the slot was made and are not any more.
@@ -366,11 +366,12 @@ void PostgresSource::Impl::watch(Connection& sql, const std::vector<std::string>
   last_watch_ = now;
   const auto slot = read_slot(sql, spec_.slot);
   const Lsn end = sql.query(std::string("SELECT ") + kWalEnd, "watching the slot").lsn(0, 0);
-  if (now - last_table_watch_ >= kTableWatchInterval) {
-    last_table_watch_ = now;
+  if (now >= next_table_watch_) {
     unpublished_ = unpublished_tables(sql, publications, find_candidates(sql, spec_.tables));
     lost_ =
         lost_tables(facts().published, describe_publication(Catalog(sql).published_tables(publications, spec_.tables)));
+    const auto took = SteadyClock::now() - now;
+    next_table_watch_ = now + std::max<SteadyClock::duration>(kTableWatchInterval, took * kLookShare);
   }
   const ServerBurden burden = read_burden(sql, spec_.slot);
   auto problems = slot ? slot_problems(sql, spec_.slot, *slot, burden) : std::vector<SourceProblem>();
@@ -443,7 +444,8 @@ std::unique_ptr<SnapshotCopy> PostgresSource::Impl::begin_copy(std::stop_token s
   const std::vector<std::string> publications = existing_publications(*holder, spec_);
   Catalog catalog(*holder, facts().upgraded_to == 0 ? publications : std::vector<std::string>());
   std::vector<TableToCopy> tables = tables_to_copy(*holder, catalog, fence->end, spec_, only);
-  return std::make_unique<SnapshotCopy>(spec_, std::move(holder), std::move(snapshot_name), *fence, std::move(tables));
+  return std::make_unique<SnapshotCopy>(spec_, std::move(holder), std::move(snapshot_name), *fence, std::move(tables),
+                                        log_.scratch_directory());
 }
 
 Lsn PostgresSource::Impl::request_current_end() {

@@ -34,6 +34,7 @@ class RecordingLog : public TransactionLog {
     const std::lock_guard lock(mutex_);
     return durable_;
   }
+  std::filesystem::path scratch_directory() const override { return std::filesystem::temp_directory_path(); }
   void begin(Xid xid) override {
     open_ = Unit{};
     open_.record.xid = xid;

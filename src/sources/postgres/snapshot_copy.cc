@@ -101,13 +101,14 @@ std::vector<TableToCopy> tables_to_copy(Connection& sql, Catalog& catalog, Lsn a
 }
 
 SnapshotCopy::SnapshotCopy(SourceSpec spec, std::unique_ptr<Connection> holder, std::string snapshot_name, Fence fence,
-                           std::vector<TableToCopy> tables)
+                           std::vector<TableToCopy> tables, std::filesystem::path scratch_directory)
     : spec_(std::move(spec)),
       pace_(static_cast<std::uint64_t>(spec_.copy_rows_per_second), ServerLoad::make(spec_)),
       holder_(std::move(holder)),
       snapshot_name_(std::move(snapshot_name)),
       fence_(std::move(fence)),
-      tables_(std::move(tables)) {}
+      tables_(std::move(tables)),
+      scratch_directory_(std::move(scratch_directory)) {}
 
 SnapshotCopy::~SnapshotCopy() = default;
 
@@ -118,7 +119,9 @@ std::uint64_t SnapshotCopy::pages_now(const TableToCopy& table) {
 }
 
 CopyReader& SnapshotCopy::reader(std::unique_ptr<CopyReader>& place, const std::stop_token& stop) {
-  if (!place) place = std::make_unique<CopyReader>(Connection::open(spec_, ConnectionKind::kSql, stop), pace_);
+  if (!place)
+    place =
+        std::make_unique<CopyReader>(Connection::open(spec_, ConnectionKind::kSql, stop), pace_, scratch_directory_);
   return *place;
 }
 

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -34,8 +35,9 @@ std::vector<TableToCopy> tables_to_copy(Connection& sql, Catalog& catalog, Lsn a
 class SnapshotCopy final : public sources::Copy {
  public:
   /// `holder` is inside a REPEATABLE READ transaction whose snapshot was exported as `snapshot_name`.
+  /// `scratch_directory`: where very long rows lie.
   SnapshotCopy(SourceSpec spec, std::unique_ptr<Connection> holder, std::string snapshot_name, Fence fence,
-               std::vector<TableToCopy> tables);
+               std::vector<TableToCopy> tables, std::filesystem::path scratch_directory);
   ~SnapshotCopy() override;
   SnapshotCopy(const SnapshotCopy&) = delete;
   SnapshotCopy& operator=(const SnapshotCopy&) = delete;
@@ -64,6 +66,7 @@ class SnapshotCopy final : public sources::Copy {
   std::string snapshot_name_;
   Fence fence_;
   std::vector<TableToCopy> tables_;
+  const std::filesystem::path scratch_directory_;
   /// Kept from table to table.
   std::vector<std::unique_ptr<CopyReader>> readers_;
 };

@@ -42,7 +42,7 @@ StreamSession::StreamSession(std::unique_ptr<Channel> channel, TransactionLog& l
       options_(std::move(options)),
       board_(board),
       stop_(stop),
-      buffer_(kBuffer),
+      buffer_(kBuffer, log.scratch_directory()),
       before_(board.look()) {
   const auto now = SteadyClock::now();
   last_status_ = last_ack_ = last_heard_ = last_progress_ = last_ping_ = now;
@@ -60,7 +60,7 @@ void StreamSession::start() {
     buffer_.filled(got);
     // What follows the answer belongs to run().
     while (!copying_) {
-      const auto message = buffer_.next();
+      const auto message = next_message();
       if (!message) break;
       take(*message);
     }
@@ -103,17 +103,28 @@ std::size_t StreamSession::receive() {
   emptied_ = false;
   while (received < kBatch && !emptied_) {
     const ReceiveBuffer::Space space = buffer_.space(kSmallestRead);
+    if (space.size == 0) break;
     const std::size_t got = channel_->read(space.at, space.size);
     buffer_.filled(got);
     received += got;
     emptied_ = got == 0;
   }
   emptied_at_ = SteadyClock::now();
-  if (received == 0 && buffer_.unread() == 0) return 0;
   bytes_ += received;
-  last_heard_ = emptied_at_;
-  while (const auto message = buffer_.next()) take(*message);
+  if (received > 0) last_heard_ = emptied_at_;
+  // start() may have left some.
+  while (const auto message = next_message()) take(*message);
   return received;
+}
+
+std::optional<BackendMessage> StreamSession::next_message() {
+  while (true) {
+    try {
+      return buffer_.next();
+    } catch (const RetryError& error) {
+      wait_for_room(error);
+    }
+  }
 }
 
 void StreamSession::take(const BackendMessage& message) {

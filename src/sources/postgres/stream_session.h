@@ -59,6 +59,8 @@ class StreamSession {
 
   /// Reads until the socket is empty or a batch is full, then takes all whole messages. Gives the bytes read.
   std::size_t receive();
+  /// As ReceiveBuffer::next(), but waits for room.
+  std::optional<BackendMessage> next_message();
   void take(const BackendMessage& message);
   void wal_data(ByteView body);
   void keepalive(ByteView body);

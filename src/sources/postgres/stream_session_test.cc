@@ -6,8 +6,10 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <cstdlib>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "sources/postgres/recording_log.h"
 #include "sources/postgres/scripted_stream.h"
@@ -144,6 +146,37 @@ TEST_F(StreamSessionTest, a_stream_cut_anywhere_is_the_same_stream) {
     server->send(transaction(i * 100, static_cast<std::uint32_t>(i), std::string(i, 'x')), i == 20 ? 1 : i);
   EXPECT_TRUE(server->confirmed(2008));
   EXPECT_EQ(log.unit_count(), 20u);
+}
+
+TEST_F(StreamSessionTest, a_stream_with_long_messages_cut_anywhere_is_the_same_stream) {
+  ::setenv("TAILRACE_BOUND_LONG_BYTES", "60", 1);
+  start();
+  ::unsetenv("TAILRACE_BOUND_LONG_BYTES");
+  std::vector<std::string> values;
+  for (std::uint64_t i = 1; i <= 40; ++i) {
+    values.emplace_back(i % 4 == 0 ? 200 * i : i, static_cast<char>('a' + i % 26));
+    const auto xid = static_cast<std::uint32_t>(i);
+    // Every other one in progress, whose messages have another field before what the log gets.
+    const std::string bytes = i % 2 == 0
+                                  ? wal_data(stream_start(xid, true)) + wal_data(with_sub_xid(relation(1, "t"), xid)) +
+                                        wal_data(with_sub_xid(insert(1, values.back()), xid)) +
+                                        wal_data(stream_stop()) + wal_data(stream_commit(xid, i * 100))
+                                  : transaction(i * 100, xid, values.back());
+    server->send(bytes, i < 30 ? i : 1);
+  }
+  EXPECT_TRUE(server->confirmed(4008));
+  stop();
+  ASSERT_EQ(log.unit_count(), 40u);
+  for (std::size_t i = 0; i < 40; ++i) EXPECT_EQ(log.units().at(i).changes.at(0).message, insert(1, values[i])) << i;
+}
+
+TEST_F(StreamSessionTest, a_link_that_goes_silent_in_the_middle_of_a_message_is_given_up) {
+  options.silence_limit = milliseconds(600);
+  start();
+  server->send(transaction(100, 5, "x") + transaction(200, 6, "y").substr(0, 60));
+  join();
+  EXPECT_EQ(failure, "TR130");
+  EXPECT_EQ(what, "nothing was heard of the server for too long");
 }
 
 TEST_F(StreamSessionTest, nothing_is_acknowledged_before_it_is_durable) {

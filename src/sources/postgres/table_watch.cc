@@ -13,8 +13,6 @@ namespace tailrace::postgres {
 namespace {
 
 constexpr const char* kDoing = "looking for changed tables";
-/// A look takes at most one part in so many of the time.
-constexpr int kShareOfTime = 50;
 
 const char* kNumbersSql =
     "WITH ours AS (SELECT oid FROM pg_publication WHERE pubname = ANY($2::name[])), "
@@ -150,7 +148,7 @@ std::vector<RelationPtr> TableWatch::look(Connection& sql, Catalog& catalog,
     if (began < next_) return {};
     begin_look(sql, catalog, publications);
     const auto took = SteadyClock::now() - began;
-    next_ = began + std::max<SteadyClock::duration>(every_, took * kShareOfTime);
+    next_ = began + std::max<SteadyClock::duration>(every_, took * kLookShare);
   }
   if (!difference_ || log_end < difference_->seen) return {};
   return describe(sql, catalog, publications);

@@ -15,6 +15,9 @@
 
 namespace tailrace::postgres {
 
+/// A look at the whole catalog takes at most one part in so many of the time.
+inline constexpr int kLookShare = 200;
+
 /// What a look at the catalog saw: one number per published table, which is another whenever anything differs that a
 /// Relation says. A value.
 struct TableNumbers {
