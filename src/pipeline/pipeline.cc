@@ -32,6 +32,7 @@ Pipeline::Pipeline(PipelineSpec spec, const RunOptions& options)
     : spec_(std::move(spec)),
       options_(options),
       memory_(split_memory(spec_.memory, spec_.sinks.size())),
+      turns_(std::max(1U, std::thread::hardware_concurrency() - 1)),
       directory_(spec_.state),
       catalog_(std::make_unique<Catalog>(directory_.paths().catalog(), Catalog::Access::kWrite)) {
   attach_sinks();

@@ -96,6 +96,7 @@ class Pipeline final : private RunnerHost {
 
  private:
   bool wait_prepared(std::stop_token stop) override;
+  Turns& turns() override { return turns_; }
   std::unique_ptr<sinks::Sink> make_sink(const SinkSetup& setup) override;
   std::unique_ptr<sources::Copy> begin_copy(std::stop_token stop, const std::vector<sources::TableName>& only) override;
   void nudge() override;
@@ -127,6 +128,7 @@ class Pipeline final : private RunnerHost {
   const PipelineSpec spec_;
   const RunOptions options_;
   const MemorySplit memory_;
+  Turns turns_;
   StateDirectory directory_;
   /// Sinks that the configuration no longer names.
   std::vector<Problem> detached_;

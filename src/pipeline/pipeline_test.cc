@@ -7,7 +7,7 @@
 #include "base/error_code_for_test.h"
 #include "pipeline/control_client.h"
 #include "pipeline/control_server.h"
-#include "pipeline/test_parts.h"
+#include "pipeline/pipeline_for_test.h"
 
 namespace tailrace::pipeline {
 namespace {
@@ -15,74 +15,12 @@ namespace {
 using std::chrono_literals::operator""h;
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""s;
+using test::Background;
 using test::eventually;
 using test::MemoryServer;
 using test::MemoryTarget;
-
-using Rows = std::vector<std::string>;
-
-/// A server, a target and a state directory that outlive the pipelines run over them.
-class PipelineTest : public ::testing::Test {
- protected:
-  PipelineSpec spec() {
-    PipelineSpec spec;
-    spec.name = "shop";
-    spec.state = directory_.path() / "shop";
-    spec.source = test::memory_source(server_);
-    spec.sinks.push_back(test::memory_sink("target", target_));
-    spec.memory = 128ULL << 20;
-    return spec;
-  }
-  static RunOptions quick() {
-    RunOptions options;
-    options.runner.progress_every = 0ms;
-    return options;
-  }
-  static RunOptions until_caught_up() {
-    RunOptions options = quick();
-    options.until_caught_up = true;
-    return options;
-  }
-  void run_until_caught_up() {
-    Pipeline(spec(), until_caught_up()).run({}, [] {});
-  }
-
-  test::TemporaryDirectory directory_;
-  MemoryServer server_;
-  MemoryTarget target_;
-};
-
-/// A pipeline on a thread of its own; stops with the object.
-class Background {
- public:
-  Background(PipelineSpec spec, const RunOptions& options) : pipeline_(std::move(spec), options) {
-    thread_ = std::thread([this] {
-      try {
-        pipeline_.run(stop_.get_token(), [] {});
-      } catch (const Error& error) {
-        code_ = error.code();
-      }
-    });
-  }
-  ~Background() { finish(); }
-  /// The code of the error it ended with; empty when it ended well.
-  std::string finish() {
-    stop_.request_stop();
-    return join();
-  }
-  std::string join() {
-    if (thread_.joinable()) thread_.join();
-    return code_;
-  }
-  Pipeline& operator*() { return pipeline_; }
-  Pipeline* operator->() { return &pipeline_; }
-
- private:
-  Pipeline pipeline_;
-  std::stop_source stop_;
-  std::string code_;
-  std::thread thread_;
-};
+using test::PipelineTest;
+using test::Rows;
 
 TEST_F(PipelineTest, CopiesThenFollowsAndGoesOnWhereItWas) {
   server_.rows_at_start = {"old1", "old2"};
@@ -158,33 +96,6 @@ TEST_F(PipelineTest, ASinkWhoseAttemptsAreUsedUpHasFailedAndItsCursorStays) {
   EXPECT_EQ(target_.cursor, cursor);
   EXPECT_EQ(target_.look(), Rows{"a"});
   EXPECT_EQ(running.finish(), "TR601");
-}
-
-TEST_F(PipelineTest, ChangesAreGatheredUntilThereAreEnoughOfThem) {
-  PipelineSpec rules = spec();
-  rules.sinks.front().delivery.gather.wait = std::chrono::hours(1);
-  rules.sinks.front().delivery.gather.rows = 3;
-  Background running(std::move(rules), quick());
-  server_.commit("a");
-  ASSERT_TRUE(eventually([this] { return target_.did("apply"); }));
-  server_.commit("b");
-  std::this_thread::sleep_for(100ms);
-  EXPECT_TRUE(target_.look().empty());
-  server_.commit("c");
-  ASSERT_TRUE(eventually([this] { return target_.look().size() == 3; }));
-  server_.commit("d");
-  ASSERT_TRUE(eventually([this] { return target_.times("apply") == 4; }));
-  EXPECT_EQ(running.finish(), "") << "what is gathered is not lost at the end";
-  EXPECT_EQ(target_.look().size(), 4U);
-}
-
-TEST_F(PipelineTest, WhatIsGatheredWaitsNoLongerThanItMay) {
-  PipelineSpec rules = spec();
-  rules.sinks.front().delivery.gather.wait = 100ms;
-  Background running(std::move(rules), quick());
-  server_.commit("a");
-  EXPECT_TRUE(eventually([this] { return target_.look() == Rows{"a"}; }));
-  EXPECT_EQ(running.finish(), "");
 }
 
 TEST_F(PipelineTest, ABusyTargetIsTriedAgainAndNothingIsDoubled) {

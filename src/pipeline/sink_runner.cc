@@ -280,7 +280,8 @@ void SinkRunner::take(const ChangeBatchPtr& batch, std::stop_token stop) {
   if (batch->end.position.epoch > reached().epoch) return cross_gap(*batch, std::move(stop));
   if (batch->empty()) {
     pending_ = batch;
-    publish_reached(batch->end);
+    // What was gathered before it is not at the target yet.
+    if (!unflushed_) publish_reached(batch->end);
     if (!released_ && now - last_flush_ >= settings_.progress_every) apply(*batch);
     return;
   }
@@ -290,7 +291,10 @@ void SinkRunner::take(const ChangeBatchPtr& batch, std::stop_token stop) {
     return;
   }
   publish(State::kStreaming);
-  apply(*batch);
+  {
+    const Turns::Turn turn = host_.turns().take(journal_.stat().durable.seq);
+    apply(*batch);
+  }
   last_flow_ = SteadyClock::now();
   log::debug("sink.batch", "{}: {} changes applied in {} us", setup_.name, batch->changes.size(),
              std::chrono::duration_cast<std::chrono::microseconds>(last_flow_ - now).count());
@@ -347,7 +351,7 @@ void SinkRunner::flush() {
   gathering_.reset();
   unmaintained_ = true;
   breaker_.succeeded();
-  pending_.reset();
+  const ChangeBatchPtr progress = std::exchange(pending_, nullptr);
   last_flush_ = SteadyClock::now();
   {
     const std::lock_guard lock(mutex_);
@@ -357,7 +361,7 @@ void SinkRunner::flush() {
     breaker_state_ = breaker_.state();
     ++batches_;
   }
-  publish_reached(cursor);
+  publish_reached(progress && progress->end.position > cursor.position ? progress->end : cursor);
   record(false);
 }
 

@@ -27,6 +27,7 @@
 #include "pipeline/sink_meter.h"
 #include "pipeline/spec.h"
 #include "pipeline/status.h"
+#include "pipeline/turns.h"
 
 namespace tailrace::pipeline {
 
@@ -60,6 +61,8 @@ class RunnerHost {
   virtual Lsn log_begins() const = 0;
   /// The runner has come further, or its state has changed.
   virtual void sink_moved() = 0;
+  /// Whose turn it is to work.
+  virtual Turns& turns() = 0;
 };
 
 /// Rows of one table that are to be put right.

@@ -286,6 +286,8 @@ struct MemoryServer {
   std::mutex mutex;
   std::deque<std::string> committed;
   std::vector<std::string> rows_at_start;
+  /// Up to here nothing more was committed.
+  Lsn idle_until;
   std::function<void()> prepare_fate = [] {};
   std::function<void()> stream_fate = [] {};
   /// Called by a copy before it reads the rows of its snapshot.
@@ -375,7 +377,12 @@ class MemorySource final : public sources::Source {
     const std::lock_guard lock(server_.mutex);
     const std::uint64_t end = log_.end().commit_end.value();
     std::size_t next = end < 1100 ? 0 : (end - 1000) / 100;
-    if (next >= server_.committed.size()) return;
+    if (next >= server_.committed.size()) {
+      if (server_.idle_until <= log_.end().commit_end) return;
+      log_.progress(server_.idle_until);
+      log_.sync();
+      return;
+    }
     for (; next < server_.committed.size(); ++next) {
       const Xid xid(static_cast<std::uint32_t>(700 + next));
       log_.begin(xid);
