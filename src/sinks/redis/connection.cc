@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <new>
 #include <utility>
@@ -49,6 +50,16 @@ void* make_null(const redisReadTask* task) { return made(task, {}); }
 void free_reply(void* reply) { delete static_cast<Reply*>(reply); }
 
 redisReplyObjectFunctions reply_functions() { return {make_text, make_list, make_integer, make_null, free_reply}; }
+
+/// "*3\r\n". A dozen of them for each row.
+void append_count(char kind, std::size_t count, std::string& out) {
+  std::array<char, 24> text;
+  text[0] = kind;
+  char* end = std::to_chars(text.data() + 1, text.data() + text.size() - 2, count).ptr;
+  *end++ = '\r';
+  *end++ = '\n';
+  out.append(text.data(), end);
+}
 
 std::string first_word(const std::string& text) { return text.substr(0, text.find(' ')); }
 
@@ -126,9 +137,9 @@ void Connection::lost(const std::string& what) const {
 }
 
 void Connection::add(const std::string_view* words, std::size_t count) {
-  fmt::format_to(std::back_inserter(out_), "*{}\r\n", count);
+  append_count('*', count, out_);
   for (std::size_t n = 0; n < count; ++n) {
-    fmt::format_to(std::back_inserter(out_), "${}\r\n", words[n].size());
+    append_count('$', words[n].size(), out_);
     out_ += words[n];
     out_ += "\r\n";
   }
