@@ -1,7 +1,7 @@
-"""In front of a ClickHouse server: takes the rows of INSERTs into one table and throws them away; all else is passed on. So what the
+"""In front of a ClickHouse server: takes the rows of INSERTs into some tables and throws them away; all else is passed on. So what the
 sink does by itself is measured with all its questions answered by a real server.
 
-    byte_sink.py PORT SERVER_PORT TABLE
+    byte_sink.py PORT SERVER_PORT TABLE...
 """
 
 import http.client
@@ -25,7 +25,8 @@ class Handler(BaseHTTPRequestHandler):
         left = int(self.headers["Content-Length"])
         query = parse_qs(urlsplit(self.path).query).get("query", [""])[0]
         status, answer = 200, b""
-        if re.match(rf"INSERT INTO \S+\.`{self.server.table}` ", query):
+        table = re.match(r"INSERT INTO \S+\.`(\w+)` ", query)
+        if table is not None and table[1] in self.server.tables:
             piece = memoryview(bytearray(PIECE))
             while left > 0:
                 left -= self.rfile.readinto(piece[:min(left, PIECE)])
@@ -45,13 +46,13 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     behind = 0
-    table = ""
+    tables: tuple[str, ...] = ()
 
 
 def main() -> None:
-    port, behind, table = sys.argv[1:]
+    port, behind, *tables = sys.argv[1:]
     server = Server(("127.0.0.1", int(port)), Handler)
-    server.behind, server.table = int(behind), table
+    server.behind, server.tables = int(behind), tuple(tables)
     print("ready", flush=True)
     server.serve_forever()
 

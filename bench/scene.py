@@ -24,7 +24,8 @@ class Scene:
 
     def __init__(self):
         self.clickhouse = ClickhouseServer()
-        self.redis = RedisServer("--databases", str(DATABASES))
+        # Redis' own way to keep a file, without the copies of the whole that it makes of a file that grows fast.
+        self.redis = RedisServer("--databases", str(DATABASES), "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
         self.s3 = S3Server()
         #: One that is there for the first copy and is killed then.
         self.doomed = RedisServer("--databases", str(DATABASES))
@@ -45,7 +46,9 @@ class Scene:
         if kind == "lake":
             self.s3.make_bucket(f"bench-{number}")
             return {"lake": {"url": f"s3://bench-{number}/lake", "endpoint": f"http://127.0.0.1:{self.s3.port}",
-                             "access_key_id": KEY, "secret_access_key": SECRET}}
+                             "access_key_id": KEY, "secret_access_key": SECRET},
+                    # What is gathered last is not to wait for ten seconds.
+                    "batch": {"bytes": "64MiB", "wait": "500ms"}}
         if kind == "webhook":
             return {"webhook": {"url": f"http://127.0.0.1:{self._receiver_port}/", "batch": {"rows": 100}}}
         raise ValueError(kind)

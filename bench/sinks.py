@@ -128,7 +128,7 @@ def clickhouse_alone(rows: int, throw_away: bool, packing: str = "") -> dict:
     """The sink by itself, with batches of 100k rows made in memory, into the engine, or into a server that throws rows away."""
     clickhouse = ClickhouseServer()
     port = free_port() if throw_away else clickhouse.port
-    front = subprocess.Popen([sys.executable, Path(__file__).with_name("byte_sink.py"), str(port), str(clickhouse.port), "events"],
+    front = subprocess.Popen([sys.executable, Path(__file__).with_name("byte_sink.py"), str(port), str(clickhouse.port), "events", "tailrace_state"],
                              stdout=subprocess.PIPE, text=True) if throw_away else None
     try:
         if front is not None and front.stdout.readline() != "ready\n":
