@@ -225,7 +225,7 @@ ExitCode demo_with_shop(const DemoOptions& options, const GlobalOptions& globals
   watch(demo, options, signals);
   writer.stop();
   if (!writer.failure().empty()) throw DefectError("the demo's writer failed: " + writer.failure());
-  demo.pipeline().wait(std::nullopt, "", std::chrono::seconds(60), {});
+  demo.pipeline().wait({std::nullopt, "", std::chrono::seconds(60)}, {});
   const auto proofs =
       prove_mirror(server.conninfo(), "public", [&demo](const std::string& sql) { return demo.ask(sql); });
   demo.end();
@@ -238,7 +238,7 @@ ExitCode demo_with_source(const DemoOptions& options, const GlobalOptions& globa
   StopSignals signals;
   DemoPipeline demo(spec_of(options.source, globals), signals);
   watch(demo, options, signals);
-  demo.pipeline().wait(std::nullopt, "", std::chrono::seconds(60), {});
+  demo.pipeline().wait({std::nullopt, "", std::chrono::seconds(60)}, {});
   const auto transactions = demo.status().source.transactions;
   demo.end();
   demo.drop_at_source();

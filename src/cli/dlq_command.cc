@@ -202,11 +202,16 @@ ExitCode replay_letters(const AskedLetters& asked, const DlqArguments& arguments
       fmt::print("{}\n", dumped_line({{"sink", sink},
                                       {"replayed", answer.at("replayed")},
                                       {"followed", answer.at("followed")},
+                                      {"superseded", answer.at("superseded")},
                                       {"dry_run", arguments.rehearsal}}));
     } else if (!globals.quiet) {
       fmt::print("{}: {} dead letters {} in their places; {} later changes of their rows {}\n", sink,
                  answer.value("replayed", std::uint64_t{0}), arguments.rehearsal ? "would be applied" : "were applied",
                  answer.value("followed", std::uint64_t{0}), arguments.rehearsal ? "would follow" : "followed");
+      if (const auto superseded = answer.value("superseded", std::uint64_t{0}); superseded > 0)
+        fmt::print(
+            "{}: {} dead letters of these rows are older than what the target has; they stay, and can be dropped\n",
+            sink, superseded);
     }
   }
   return ExitCode::kDone;

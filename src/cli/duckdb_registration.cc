@@ -139,6 +139,7 @@ pipeline::SinkSetup duckdb_sink(const std::string& name, const DuckdbSpec& given
     made.source_id = room.source_id;
     made.wanted = room.wanted;
     made.rules = room.rules;
+    made.apply_later = room.apply_later;
     made.known = room.known;
     // The rest is for the fold of a batch and what DuckDB uses beside its own count.
     made.memory_limit = room.memory / 8 * 5;

@@ -2,6 +2,7 @@
 #include "cli/dlq_command.h"
 #include "cli/frame.h"
 #include "cli/metrics_command.h"
+#include "cli/plan_command.h"
 #include "cli/stop_signals.h"
 
 int main(int argc, char** argv) {
@@ -10,6 +11,7 @@ int main(int argc, char** argv) {
   tailrace::cli::add_mirror_command(frame);
   tailrace::cli::add_init_command(frame);
   tailrace::cli::add_check_command(frame);
+  tailrace::cli::add_plan_command(frame);
   tailrace::cli::add_run_command(frame);
   tailrace::cli::add_schema_command(frame);
   tailrace::cli::add_status_command(frame);

@@ -51,9 +51,14 @@ void print_metrics(const Json& metrics) {
                sink["state"].get<std::string>());
     print_counters(sink);
     for (const Json& table : sink["tables"]) {
+      // Messages, which belong to none.
+      if (table["table"].get<std::string>().empty()) continue;
       fmt::print("    {:<32} insert {}  update {}  delete {}  truncate {}\n", table["table"].get<std::string>(),
                  count_of(table, "insert"), count_of(table, "update"), count_of(table, "delete"),
                  count_of(table, "truncate"));
+      if (count_of(table, "dead_lettered") != "0" || count_of(table, "held") != "0")
+        fmt::print("    {:<32} dead-lettered {}  held {}\n", "", count_of(table, "dead_lettered"),
+                   count_of(table, "held"));
     }
   }
 }

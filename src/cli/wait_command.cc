@@ -17,6 +17,7 @@ struct WaitArguments {
   std::string lsn;
   std::string timeout = "30s";
   std::string sink;
+  bool allow_held = false;
 };
 
 ExitCode wait(const WaitArguments& arguments, const GlobalOptions& globals) {
@@ -29,8 +30,11 @@ ExitCode wait(const WaitArguments& arguments, const GlobalOptions& globals) {
   if (!client) {
     throw RetryError("TR514", "this pipeline is not running", "start it with `tailrace run` or `tailrace mirror`");
   }
-  const nlohmann::json done =
-      client->ask({{"do", "wait"}, {"lsn", arguments.lsn}, {"sink", arguments.sink}, {"timeout_ms", timeout->count()}});
+  const nlohmann::json done = client->ask({{"do", "wait"},
+                                           {"lsn", arguments.lsn},
+                                           {"sink", arguments.sink},
+                                           {"timeout_ms", timeout->count()},
+                                           {"allow_held", arguments.allow_held}});
   if (globals.json) {
     fmt::print("{}\n", done.dump());
   } else if (!globals.quiet) {
@@ -50,6 +54,8 @@ void add_wait_command(Frame& frame) {
   command->add_option("--lsn", arguments->lsn, "Wait for this place instead")->type_name("LSN");
   command->add_option("--timeout", arguments->timeout, "Give up with exit code 4 (default 30s)")->type_name("DURATION");
   command->add_option("--sink", arguments->sink, "Only this sink")->type_name("SINK");
+  command->add_flag("--allow-held", arguments->allow_held,
+                    "Also return while tables are held, or copied again because they were");
 }
 
 }  // namespace tailrace::cli

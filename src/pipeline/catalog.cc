@@ -13,10 +13,12 @@ namespace tailrace::pipeline {
 namespace {
 
 /// The first version had no schema history, the second no states of sinks; letters of the third had no number, version
-/// of their table, attempts and time, and lay in one piece.
-constexpr int kSchemaVersion = 4;
+/// of their table, attempts and time, and lay in one piece; the fourth had no outcomes by table.
+constexpr int kSchemaVersion = 5;
 constexpr std::uint64_t kWithSchemaHistory = 2;
 constexpr std::uint64_t kWithSinkState = 3;
+constexpr std::uint64_t kWithNumberedLetters = 4;
+constexpr std::uint64_t kWithOutcomes = 5;
 /// "TRce" in SQLite's application_id: tells a catalog from any other database.
 constexpr int kApplicationId = 0x54526365;
 
@@ -37,6 +39,12 @@ CREATE TABLE schema_version(oid INTEGER NOT NULL, epoch INTEGER NOT NULL, commit
 
 constexpr const char* kSinkState = R"(
 CREATE TABLE sink_state(sink TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (sink, key)) WITHOUT ROWID;
+)";
+
+constexpr const char* kOutcomes = R"(
+CREATE TABLE outcome(sink TEXT NOT NULL, table_name TEXT NOT NULL, operation INTEGER NOT NULL, applied INTEGER NOT NULL,
+  filtered INTEGER NOT NULL, dead_lettered INTEGER NOT NULL, held INTEGER NOT NULL,
+  PRIMARY KEY (sink, table_name, operation)) WITHOUT ROWID;
 )";
 
 // Rows of many bytes lie in pieces, and then `row` is empty: what SQLite takes and gives at once it has in memory, more
@@ -80,6 +88,18 @@ std::vector<std::pair<std::string, std::string>> renamed_sinks(std::vector<SinkR
     renamed.emplace_back(target->name, sink.name);
   }
   return renamed;
+}
+
+SinkChanges changes_between(std::vector<SinkRecord> known, const std::vector<SinkRecord>& named) {
+  SinkChanges changes;
+  changes.renamed = renamed_sinks(known, named);
+  for (SinkRecord& sink : known) {
+    for (const auto& [from, to] : changes.renamed)
+      if (sink.name == from) sink.name = to;
+    if (has_something(sink) && std::ranges::find(named, sink.name, &SinkRecord::name) == named.end())
+      changes.detached.push_back(std::move(sink));
+  }
+  return changes;
 }
 
 }  // namespace
@@ -137,9 +157,12 @@ void Catalog::prepare_schema(Access access) {
   if (!made) execute(kSchema);
   if (version < kWithSchemaHistory) execute(kSchemaHistory);
   if (version < kWithSinkState) execute(kSinkState);
-  if (made) execute("ALTER TABLE dead_letter RENAME TO unnumbered_letter");
-  execute(kDeadLetters);
-  if (made) execute(kNumberLetters);
+  if (version < kWithNumberedLetters) {
+    if (made) execute("ALTER TABLE dead_letter RENAME TO unnumbered_letter");
+    execute(kDeadLetters);
+    if (made) execute(kNumberLetters);
+  }
+  if (version < kWithOutcomes) execute(kOutcomes);
   execute(fmt::format("PRAGMA user_version = {}", kSchemaVersion).c_str());
   execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
   execute("COMMIT");
@@ -194,6 +217,45 @@ std::string Catalog::text(const std::string& key) {
 
 void Catalog::record_sink(const SinkRecord& record) {
   const std::lock_guard lock(mutex_);
+  change([&] {
+    record_cursor(record);
+    record_outcomes(record);
+  });
+}
+
+void Catalog::record_outcomes(const SinkRecord& record) {
+  if (record.all_outcomes) Statement(*this, "DELETE FROM outcome WHERE sink = ?").bind(record.name).run();
+  for (const auto& [table, counts] : record.outcomes) {
+    for (std::size_t operation = 0; operation < sinks::OutcomeCounts::kOperations; ++operation) {
+      Statement statement(*this, "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?, ?, ?, ?, ?)");
+      statement.bind(record.name).bind(table).bind(std::uint64_t{operation});
+      bool any = false;
+      for (const sinks::Outcome outcome : sinks::kOutcomes) {
+        any = any || counts.of(operation, outcome) != 0;
+        statement.bind(counts.of(operation, outcome));
+      }
+      if (any) statement.run();
+    }
+  }
+}
+
+sinks::TableOutcomes Catalog::outcomes(const std::string& sink) {
+  const std::lock_guard lock(mutex_);
+  Statement statement(
+      *this, "SELECT table_name, operation, applied, filtered, dead_lettered, held FROM outcome WHERE sink = ?");
+  statement.bind(sink);
+  sinks::TableOutcomes all;
+  while (statement.step()) {
+    sinks::OutcomeCounts& counts = all[statement.text(0)];
+    const std::uint64_t operation = statement.number(1);
+    if (operation >= sinks::OutcomeCounts::kOperations) continue;
+    for (std::size_t n = 0; n < sinks::kOutcomes.size(); ++n)
+      counts.set(operation, sinks::kOutcomes[n], static_cast<std::int64_t>(statement.number(static_cast<int>(2 + n))));
+  }
+  return all;
+}
+
+void Catalog::record_cursor(const SinkRecord& record) {
   const Cursor cursor = record.cursor.value_or(Cursor{});
   const sinks::Counters& counters = record.counters;
   Statement(*this, "INSERT OR REPLACE INTO sink VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
@@ -244,11 +306,13 @@ SinkChanges Catalog::attach_sinks(const std::vector<SinkRecord>& named) {
   const std::lock_guard lock(mutex_);
   SinkChanges changes;
   change([&] {
-    changes.renamed = renamed_sinks(read_sinks(), named);
+    changes = changes_between(read_sinks(), named);
     for (const auto& [from, to] : changes.renamed) {
       Statement(*this, "DELETE FROM sink WHERE name = ?").bind(to).run();
       Statement(*this, "UPDATE sink SET name = ? WHERE name = ?").bind(to).bind(from).run();
       Statement(*this, "UPDATE dead_letter SET sink = ? WHERE sink = ?").bind(to).bind(from).run();
+      Statement(*this, "DELETE FROM outcome WHERE sink = ?").bind(to).run();
+      Statement(*this, "UPDATE outcome SET sink = ? WHERE sink = ?").bind(to).bind(from).run();
       Statement(*this, "DELETE FROM sink_state WHERE sink = ?").bind(to).run();
       Statement(*this, "UPDATE sink_state SET sink = ? WHERE sink = ?").bind(to).bind(from).run();
     }
@@ -263,17 +327,19 @@ SinkChanges Catalog::attach_sinks(const std::vector<SinkRecord>& named) {
           .run();
     }
     Statement(*this, "INSERT OR REPLACE INTO text VALUES ('sinks', ?)").bind(names.dump()).run();
-    for (SinkRecord& sink : read_sinks()) {
-      if (sink.attached) continue;
-      if (has_something(sink)) {
-        changes.detached.push_back(std::move(sink));
-      } else {
-        Statement(*this, "DELETE FROM sink WHERE name = ?").bind(sink.name).run();
-        Statement(*this, "DELETE FROM sink_state WHERE sink = ?").bind(sink.name).run();
-      }
+    for (const SinkRecord& sink : read_sinks()) {
+      if (sink.attached || has_something(sink)) continue;
+      Statement(*this, "DELETE FROM sink WHERE name = ?").bind(sink.name).run();
+      Statement(*this, "DELETE FROM outcome WHERE sink = ?").bind(sink.name).run();
+      Statement(*this, "DELETE FROM sink_state WHERE sink = ?").bind(sink.name).run();
     }
   });
   return changes;
+}
+
+SinkChanges Catalog::changes_to(const std::vector<SinkRecord>& named) {
+  const std::lock_guard lock(mutex_);
+  return changes_between(read_sinks(), named);
 }
 
 sinks::StateMap Catalog::sink_state(const std::string& sink) {

@@ -29,6 +29,9 @@ struct SinkRecord {
   std::optional<Cursor> cursor = {};
   sinks::Counters counters = {};
   std::uint64_t dead_letters = 0;
+  /// For record_sink(): of these tables, or (`all_outcomes`) of no others.
+  sinks::TableOutcomes outcomes = {};
+  bool all_outcomes = false;
   /// Whether the configuration still names it.
   bool attached = true;
 };
@@ -75,12 +78,17 @@ class Catalog : public FactStore {
 
   /// Remembers how far a sink is; a mirror of what stands in the target, allowed to lag behind.
   void record_sink(const SinkRecord& record);
+  /// Without what became of changes by table.
   std::vector<SinkRecord> sinks();
+  /// What became of a sink's changes by table.
+  sinks::TableOutcomes outcomes(const std::string& sink);
   /// Says which sinks the pipeline has from now on (name, kind and display count). Another name for a known target
   /// takes cursor and letters along. Sinks that are not named are detached: their cursor and letters stay, and come
   /// back with the name; they are forgotten only where there is neither. Throws BadConfigError TR520 when a name is
   /// given to the target of another sink while it stands for a target of its own.
   SinkChanges attach_sinks(const std::vector<SinkRecord>& named);
+  /// What attach_sinks() would find, and throw; changes nothing.
+  SinkChanges changes_to(const std::vector<SinkRecord>& named);
 
   /// Durable on return. A letter of the same sink, position and table is replaced, keeps its number, and was tried once
   /// more.
@@ -108,6 +116,8 @@ class Catalog : public FactStore {
   class Statement;
 
   std::vector<SinkRecord> read_sinks();
+  void record_cursor(const SinkRecord& record);
+  void record_outcomes(const SinkRecord& record);
   /// Under which the catalog keeps this version of a table. `numbers`: those that were asked for.
   std::uint64_t number_of(const RelationPtr& relation, std::map<const Relation*, std::uint64_t>& numbers);
   void store_pieces(std::uint64_t id, const sinks::DeadLetter& letter);

@@ -52,7 +52,7 @@ constexpr const char* kUnnumbered =
     "NOT NULL, commit_end INTEGER NOT NULL, ordinal INTEGER NOT NULL, seq INTEGER NOT NULL, xid INTEGER NOT NULL, "
     "table_schema TEXT NOT NULL, table_name TEXT NOT NULL, operation TEXT NOT NULL, reason TEXT NOT NULL, row BLOB NOT "
     "NULL, PRIMARY KEY (sink, epoch, commit_end, ordinal, table_schema, table_name)) WITHOUT ROWID; "
-    "PRAGMA user_version = 3";
+    "DROP TABLE outcome; PRAGMA user_version = 3";
 
 Cursor cursor_at(std::uint64_t lsn, std::uint64_t ordinal) { return {{1, Lsn(lsn), ordinal}, Seq(lsn), PgTime(5)}; }
 
@@ -163,6 +163,35 @@ TEST(Catalog, KeepsFactsAndSinksOverReopening) {
   ASSERT_EQ(catalog.sinks().size(), 1U);
   EXPECT_EQ(catalog.sinks()[0].cursor, record.cursor);
   EXPECT_EQ(catalog.sinks()[0].counters, record.counters);
+}
+
+TEST(Catalog, KeepsWhatBecameOfASinksChangesByTable) {
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "catalog.sqlite";
+  sinks::OutcomeCounts orders;
+  orders.set(0, sinks::Outcome::kApplied, 7);
+  orders.set(2, sinks::Outcome::kHeld, 2);
+  sinks::OutcomeCounts customers;
+  customers.set(1, sinks::Outcome::kDeadLettered, 3);
+  SinkRecord record{.name = "a", .kind = "duckdb", .display = "a.duckdb", .cursor = cursor_at(70, 2)};
+  record.outcomes = {{"orders", orders}, {"customers", customers}};
+  {
+    Catalog catalog(path, Catalog::Access::kWrite);
+    catalog.record_sink(record);
+    orders.set(0, sinks::Outcome::kApplied, 8);
+    record.outcomes = {{"orders", orders}};
+    catalog.record_sink(record);
+  }
+  Catalog catalog(path, Catalog::Access::kWrite);
+  const sinks::TableOutcomes both = {{"orders", orders}, {"customers", customers}};
+  EXPECT_EQ(catalog.outcomes("a"), both);
+  record.name = "b";
+  catalog.attach_sinks({record});
+  EXPECT_EQ(catalog.outcomes("b"), both);
+  EXPECT_TRUE(catalog.outcomes("a").empty());
+  record.all_outcomes = true;
+  catalog.record_sink(record);
+  EXPECT_EQ(catalog.outcomes("b"), record.outcomes);
 }
 
 TEST(Catalog, NoLetterStaysAboveTheCursor) {

@@ -167,7 +167,9 @@ void ControlServer::answer(Client& client, const Json& request, std::stop_token 
     const std::string text = text_of(request, "lsn");
     const std::optional<Lsn> lsn = Lsn::parse(text);
     if (!text.empty() && !lsn) throw BadConfigError("TR202", "this is no LSN", "write it as 0/16B3748");
-    const Lsn reached = pipeline_.wait(lsn, text_of(request, "sink"), timeout_of(request), stop);
+    using Until = Pipeline::WaitOrder::Until;
+    const Until until = request.value("allow_held", false) ? Until::kRows : Until::kEverything;
+    const Lsn reached = pipeline_.wait({lsn, text_of(request, "sink"), timeout_of(request), until}, stop);
     channel.write(done_line({{"lsn", reached.str()}}));
   } else if (what == "query") {
     answer_query(client, request, stop);
@@ -193,7 +195,8 @@ void ControlServer::answer(Client& client, const Json& request, std::stop_token 
   } else if (what == "replay") {
     const LettersReplayed replayed =
         pipeline_.replay(text_of(request, "sink"), letter_order(request), timeout_of(request));
-    channel.write(done_line({{"replayed", replayed.replayed}, {"followed", replayed.followed}}));
+    channel.write(done_line(
+        {{"replayed", replayed.replayed}, {"followed", replayed.followed}, {"superseded", replayed.superseded}}));
   } else if (what == "stop") {
     channel.write(done_line(Json::object()));
     on_stop_();

@@ -48,6 +48,17 @@ Object<RetryRules> breaker_object() {
   return breaker;
 }
 
+/// Beside the kind of a sink, and read with it.
+Object<Delivery> letters_object() {
+  Object<Delivery> letters("");
+  letters.choice<LaterChanges>(
+      "dead_letters", &Delivery::later, {{"hold", LaterChanges::kHold}, {"apply", LaterChanges::kApply}},
+      "What becomes of later changes of a row with a dead letter. `hold`: they are dead letters, "
+      "too, and the row stands still. `apply`: they are applied, and a letter that is older than "
+      "one of them is not replayed any more.");
+  return letters;
+}
+
 template <typename S>
 FieldDoc beside(const std::string& name, const Object<S>& object) {
   FieldDoc field;
@@ -62,7 +73,10 @@ FieldDoc beside(const std::string& name, const Object<S>& object) {
 }  // namespace
 
 std::vector<FieldDoc> delivery_fields() {
-  return {beside("batch", batch_object()), beside("retry", retry_object()), beside("breaker", breaker_object())};
+  FieldDoc letters = letters_object().doc()->fields.front();
+  letters.beside = true;
+  return {beside("batch", batch_object()), beside("retry", retry_object()), beside("breaker", breaker_object()),
+          letters};
 }
 
 Delivery read_delivery(const Node& sink, const Reading& reading, Delivery of_kind) {
@@ -77,6 +91,12 @@ Delivery read_delivery(const Node& sink, const Reading& reading, Delivery of_kin
   }
   if (const Node* node = sink.find("retry")) retry_object().read(delivery.retry, *node, reading);
   if (const Node* node = sink.find("breaker")) breaker_object().read(delivery.retry, *node, reading);
+  for (const config::Entry& entry : sink.entries) {
+    if (entry.key != "dead_letters") continue;
+    Node alone = sink;
+    alone.entries = {entry};
+    letters_object().read(delivery, alone, reading);
+  }
   return delivery;
 }
 

@@ -22,6 +22,8 @@ struct LettersReplayed {
   std::uint64_t replayed = 0;
   /// Later changes of the same rows, which the order did not name.
   std::uint64_t followed = 0;
+  /// Letters of these rows that are older than what the target has; they stay.
+  std::uint64_t superseded = 0;
 };
 
 }  // namespace tailrace::pipeline

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace tailrace::pipeline {
 namespace {
@@ -85,6 +86,35 @@ Json counters_json(const Totals& totals) {
           {"errors", errors_json(totals.errors, counters.dead_lettered, totals.invalid)}};
 }
 
+/// By kind of change, only what there is.
+Json outcomes_json(const sinks::OutcomeCounts& counts) {
+  Json json = Json::object();
+  for (std::size_t operation = 0; operation < sinks::OutcomeCounts::kOperations; ++operation)
+    for (const sinks::Outcome outcome : sinks::kOutcomes)
+      if (const std::int64_t changes = counts.of(operation, outcome); changes != 0)
+        json[sinks::OutcomeCounts::operation_name(operation)][name_of(outcome)] = changes;
+  return json;
+}
+
+Json tables_json(const SinkCounts& counts) {
+  std::set<std::string> names;
+  for (const auto& [table, operations] : counts.tables) names.insert(table);
+  for (const auto& [table, outcomes] : counts.outcomes)
+    if (outcomes != sinks::OutcomeCounts{}) names.insert(table);
+  Json tables = Json::array();
+  for (const std::string& name : names) {
+    Json one = {{"table", name}};
+    const auto operations = counts.tables.find(name);
+    one.update(operations_json(operations == counts.tables.end() ? OperationCounts{} : operations->second));
+    const auto found = counts.outcomes.find(name);
+    const sinks::OutcomeCounts outcomes = found == counts.outcomes.end() ? sinks::OutcomeCounts{} : found->second;
+    for (const sinks::Outcome outcome : sinks::kOutcomes) one[name_of(outcome)] = outcomes.total(outcome);
+    one["outcomes"] = outcomes_json(outcomes);
+    tables.push_back(std::move(one));
+  }
+  return tables;
+}
+
 Json sink_json(const SinkStatus& sink, const SinkCounts& counts, const SnapshotStatus& snapshot) {
   Totals totals;
   totals.add(sink.counters, counts);
@@ -95,13 +125,7 @@ Json sink_json(const SinkStatus& sink, const SinkCounts& counts, const SnapshotS
   json["copied_rows"] = copied;
   json["dead_letters"] = sink.dead_letters;
   json["lag_seconds"] = rounded(sink.lag_seconds);
-  Json tables = Json::array();
-  for (const auto& [table, operations] : counts.tables) {
-    Json one = {{"table", table}};
-    one.update(operations_json(operations));
-    tables.push_back(std::move(one));
-  }
-  json["tables"] = std::move(tables);
+  json["tables"] = tables_json(counts);
   return json;
 }
 

@@ -9,6 +9,7 @@
 #include "base/crash_point.h"
 #include "base/lack_of_memory.h"
 #include "base/log.h"
+#include "pipeline/plan.h"
 
 namespace tailrace::pipeline {
 namespace {
@@ -75,10 +76,7 @@ Pipeline::Pipeline(PipelineSpec spec, const RunOptions& options)
 }
 
 void Pipeline::attach_sinks() {
-  std::vector<SinkRecord> named;
-  for (const SinkSetup& sink : spec_.sinks)
-    named.push_back({.name = sink.name, .kind = sink.kind, .display = sink.display});
-  const SinkChanges changes = catalog_->attach_sinks(named);
+  const SinkChanges changes = catalog_->attach_sinks(named_sinks(spec_));
   for (const auto& [from, to] : changes.renamed)
     log::info("sink.renamed", "{} is called {} now; its cursor and dead letters go with it", from, to);
   for (const SinkRecord& sink : changes.detached) {
@@ -195,16 +193,13 @@ bool Pipeline::wait_prepared(std::stop_token stop) {
 }
 
 std::unique_ptr<sinks::Sink> Pipeline::make_sink(const SinkSetup& setup) {
-  const std::vector<SinkRecord> records = catalog_->sinks();
-  const bool known = std::ranges::any_of(records, [&setup](const SinkRecord& record) {
-    return record.name == setup.name && record.display == setup.display && record.cursor;
-  });
   return setup.make({.pipeline = spec_.name,
                      .source_id = catalog_->source_id(),
                      .memory = memory_.sink,
-                     .known = known,
+                     .known = goes_on(catalog_->sinks(), setup),
                      .wanted = spec_.source.wanted,
                      .rules = spec_.rules,
+                     .apply_later = setup.delivery.later == LaterChanges::kApply,
                      .state = std::make_shared<CatalogState>(*catalog_, setup.name)});
 }
 
@@ -270,6 +265,7 @@ void Pipeline::update_retention() {
   const auto now = SteadyClock::now();
   if (now - last_retention_ < kRetentionEvery) return;
   last_retention_ = now;
+  const std::lock_guard passing(retention_mutex_);
   Position oldest = journal_->stat().durable.position;
   for (const auto& runner : runners_) {
     const std::optional<Position> needed = runner->needed();
@@ -279,6 +275,43 @@ void Pipeline::update_retention() {
   const auto keep = std::chrono::duration_cast<std::chrono::seconds>(spec_.log.keep).count();
   journal_->set_retention(oldest,
                           std::chrono::seconds(bound_or_tested("KEEP_SECONDS", static_cast<std::uint64_t>(keep))));
+  if (spec_.log.on_full == OnFull::kDetach) detach_slowest();
+}
+
+void Pipeline::pass_retention() { const std::lock_guard passed(retention_mutex_); }
+
+void Pipeline::detach_slowest() {
+  // A sink that works has this long to make room.
+  constexpr std::uint64_t kGraceMillis = 10'000;
+  // Fewer are not kept for a sink: one is written, and one may lie ahead.
+  constexpr std::uint64_t kSegmentsOfItsOwn = 2;
+  const auto now = SteadyClock::now();
+  const journal::JournalStat log = journal_->stat();
+  if (!log.short_of_space || log.segments <= kSegmentsOfItsOwn) {
+    full_since_.reset();
+    const std::lock_guard lock(mutex_);
+    holds_the_log_.clear();
+    return;
+  }
+  if (!full_since_) full_since_ = now;
+  if (now - *full_since_ < milliseconds(bound_or_tested("DETACH_MS", kGraceMillis))) return;
+  SinkRunner* slowest = nullptr;
+  Position oldest = log.durable.position;
+  for (const auto& runner : runners_) {
+    const Position needed = runner->needed().value_or(log.durable.position);
+    if (needed >= oldest) continue;
+    oldest = needed;
+    slowest = runner.get();
+  }
+  if (slowest == nullptr) return;
+  const SinkSetup& setup = slowest->setup();
+  if (!setup.backfills || setup.backfills()) {
+    slowest->detach();
+    full_since_.reset();
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  holds_the_log_ = setup.name;
 }
 
 void Pipeline::remember_status() {
@@ -315,7 +348,7 @@ bool Pipeline::caught_up() {
     if (one->paused())
       throw RefusedError("TR695", fmt::format("sink {} is paused and will not catch up", one->setup().name),
                          fmt::format("let it go on: tailrace resume {} --sink {}", spec_.name, one->setup().name));
-  return reached(*target_, "") &&
+  return reached(*target_, "") && !missing(*target_, "", true) &&
          std::none_of(runners_.begin(), runners_.end(), [](const auto& runner) { return runner->recopying(); });
 }
 
@@ -327,8 +360,19 @@ bool Pipeline::reached(Lsn target, const std::string& sink) const {
   });
 }
 
+std::optional<SinkRunner::Missing> Pipeline::missing(Lsn place, const std::string& sink, bool held_too) const {
+  std::optional<SinkRunner::Missing> found;
+  for (const auto& runner : runners_) {
+    if (!sink.empty() && runner->setup().name != sink) continue;
+    auto one = runner->missing(place, held_too);
+    if (one && (!found || one->lack == sinks::Lack::kUntilDecided)) found = std::move(one);
+  }
+  return found;
+}
+
 void Pipeline::drain() {
-  const auto deadline = SteadyClock::now() + options_.drain_limit;
+  const auto limit = static_cast<std::uint64_t>(options_.drain_limit.count());
+  const auto deadline = SteadyClock::now() + milliseconds(bound_or_tested("DRAIN_MS", limit));
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -388,6 +432,14 @@ PipelineStatus Pipeline::status() const {
   }
   status.state = overall_state(status);
   const std::lock_guard lock(mutex_);
+  if (!holds_the_log_.empty())
+    status.problems.push_back(
+        {"TR231",
+         fmt::format("the log is full, and sink {}, which holds it back, tells of every change: it "
+                     "cannot be let go, and nothing more is received",
+                     holds_the_log_),
+         "see that its target can be reached and keeps pace, take the sink out of the pipeline, "
+         "or raise log.journal.max_size"});
   for (const auto& [sink, differences] : differences_)
     status.problems.insert(status.problems.end(), differences.begin(), differences.end());
   const auto now = SteadyClock::now();
@@ -401,7 +453,8 @@ PipelineStatus Pipeline::status() const {
 
 PipelineMetrics Pipeline::metrics() const {
   PipelineMetrics metrics{.status = status(), .since = started_, .taken_at = PgTime::now(), .sinks = {}};
-  for (const auto& runner : runners_) metrics.sinks.push_back(runner->counts());
+  for (std::size_t i = 0; i < runners_.size(); ++i)
+    metrics.sinks.push_back(runners_[i]->counts(metrics.status.sinks[i]));
   return metrics;
 }
 

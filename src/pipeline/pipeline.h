@@ -57,9 +57,21 @@ class Pipeline final : private RunnerHost {
   const PipelineSpec& spec() const { return spec_; }
   const StatePaths& paths() const { return directory_.paths(); }
 
-  /// Returns once every sink (or `sink` alone) holds durably and visibly everything committed at the source by now, or
-  /// up to `lsn`. Throws TimeoutError TR221, BadConfigError TR513 for an unknown sink, and a failed sink's error.
-  Lsn wait(std::optional<Lsn> lsn, const std::string& sink, std::chrono::milliseconds timeout, std::stop_token stop);
+  /// What is waited for.
+  struct WaitOrder {
+    /// Nothing: everything committed at the source by now.
+    std::optional<Lsn> lsn;
+    /// Empty: every one.
+    std::string sink;
+    std::chrono::milliseconds timeout;
+    /// kReached: all of it was applied, or kept back with its row or table. kRows: nor does any row lack a value.
+    /// kEverything: nor is a table held, or copied again because it was.
+    enum class Until : std::uint8_t { kReached, kRows, kEverything } until = Until::kEverything;
+  };
+  /// Returns once the sinks hold all of that durably and visibly. Throws AnswerIsNo TR229 when a table is held that
+  /// nothing will mend by itself, TimeoutError TR221, BadConfigError TR513 for an unknown sink, and a failed sink's
+  /// error.
+  Lsn wait(const WaitOrder& order, std::stop_token stop);
 
   /// Has these tables (`schema.table`, without a schema of `public`) copied again beside the stream, for every sink or
   /// for `sink` alone. Throws BadConfigError TR513 for an unknown sink.
@@ -103,6 +115,7 @@ class Pipeline final : private RunnerHost {
   FencedRows read_keys(const RelationPtr& relation, const std::vector<std::string>& keys,
                        std::stop_token stop) override;
   Lsn log_begins() const override;
+  void pass_retention() override;
   void sink_moved() override;
 
   void attach_sinks();
@@ -114,12 +127,15 @@ class Pipeline final : private RunnerHost {
   void look_after(std::stop_token stop, const std::function<void()>& tick);
   void keep_house();
   void update_retention();
+  /// The log is full, and on_full says that the sink that holds back most of it is let go.
+  void detach_slowest();
   void remember_status();
   bool caught_up();
   void drain();
   void throw_failures();
   bool sinks_ended() const;
   bool reached(Lsn target, const std::string& sink) const;
+  std::optional<SinkRunner::Missing> missing(Lsn place, const std::string& sink, bool held_too) const;
   SinkRunner& runner(const std::string& sink) const;
   std::string overall_state(const PipelineStatus& status) const;
 
@@ -139,9 +155,12 @@ class Pipeline final : private RunnerHost {
   std::unique_ptr<sources::Source> source_;
   std::vector<std::unique_ptr<SinkRunner>> runners_;
   std::mutex copy_mutex_;
+  std::mutex retention_mutex_;
 
   // Of the running thread.
   SteadyClock::time_point last_retention_;
+  /// Since when the log has been full without a pause.
+  std::optional<SteadyClock::time_point> full_since_;
   SteadyClock::time_point last_remembered_;
   std::optional<Lsn> target_;
 
@@ -158,6 +177,8 @@ class Pipeline final : private RunnerHost {
   bool stopping_ = false;
   /// By sink.
   std::map<std::string, std::vector<Problem>> differences_;
+  /// The sink that holds back the log and cannot be let go.
+  std::string holds_the_log_;
 
   std::jthread source_thread_;
 };

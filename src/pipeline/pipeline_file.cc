@@ -74,8 +74,11 @@ Object<Draft> draft_object(const Components& components) {
   journal.text("path", &JournalDraft::path, "The state directory; default `./tailrace-data/NAME`.")
       .duration("keep", &JournalDraft::keep, "How long changes are kept after every sink has them.")
       .size("max_size", &JournalDraft::max_size, "Disk space for the log; what happens then says `on_full`.")
-      .choice<OnFull>("on_full", &JournalDraft::on_full, {{"stop", OnFull::kStop}},
-                      "`stop`: nothing more is read from the source until the slowest sink has caught up.");
+      .choice<OnFull>(
+          "on_full", &JournalDraft::on_full, {{"stop", OnFull::kStop}, {"detach", OnFull::kDetach}},
+          "`stop`: nothing more is read from the source until the slowest sink has caught up. `detach`: that "
+          "sink is let go, and made right by a copy once it can be reached again; not one whose target tells "
+          "of every change.");
   Object<LogDraft> log("Where changes are kept until every sink has them.");
   log.object("journal", &LogDraft::journal, journal).one_of();
   Object<LimitsDraft> limits("What the process may use.");

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "pipeline/pipeline.h"
 #include "pipeline/test_parts.h"
 

@@ -9,23 +9,34 @@ namespace tailrace::pipeline {
 
 using std::chrono::milliseconds;
 
-Lsn Pipeline::wait(std::optional<Lsn> lsn, const std::string& sink, milliseconds timeout, std::stop_token stop) {
-  const auto deadline = SteadyClock::now() + timeout;
-  if (!sink.empty()) runner(sink);
-  const Lsn target = lsn ? *lsn : source_->request_current_end();
-  while (!reached(target, sink)) {
+Lsn Pipeline::wait(const WaitOrder& order, std::stop_token stop) {
+  const auto deadline = SteadyClock::now() + order.timeout;
+  if (!order.sink.empty()) runner(order.sink);
+  const Lsn target = order.lsn ? *order.lsn : source_->request_current_end();
+  while (true) {
+    std::string lacks;
+    if (reached(target, order.sink)) {
+      if (order.until == WaitOrder::Until::kReached) return target;
+      const auto found = missing(target, order.sink, order.until == WaitOrder::Until::kRows);
+      if (!found) return target;
+      if (found->lack == sinks::Lack::kUntilDecided)
+        throw AnswerIsNo("TR229",
+                         fmt::format("{} was reached, but not everything is there: {}", target.str(), found->what),
+                         "mend the table as `tailrace status` says, or leave held tables out of account: --allow-held");
+      lacks = ": " + found->what;
+    }
     for (const auto& candidate : runners_) {
-      const bool meant = sink.empty() || candidate->setup().name == sink;
+      const bool meant = order.sink.empty() || candidate->setup().name == order.sink;
       if (meant && candidate->failure()) std::rethrow_exception(candidate->failure());
     }
     std::unique_lock lock(mutex_);
     if (SteadyClock::now() >= deadline || stopping_ || stop.stop_requested()) {
-      throw TimeoutError("TR221", fmt::format("not every sink has reached {} in time", target.str()),
+      throw TimeoutError("TR221",
+                         fmt::format("not every sink holds everything up to {} in time{}", target.str(), lacks),
                          "look at `tailrace status`, or wait longer with --timeout");
     }
     changed_.wait_for(lock, stop, milliseconds(20), [] { return false; });
   }
-  return target;
 }
 
 SinkRunner& Pipeline::runner(const std::string& sink) const {

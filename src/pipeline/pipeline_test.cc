@@ -8,6 +8,7 @@
 #include "pipeline/control_client.h"
 #include "pipeline/control_server.h"
 #include "pipeline/pipeline_for_test.h"
+#include "pipeline/test_parts.h"
 
 namespace tailrace::pipeline {
 namespace {
@@ -252,15 +253,6 @@ TEST_F(PipelineTest, ATargetBeyondTheLogIsRefused) {
   Background running(spec(), quick());
   EXPECT_EQ(running.join(), "TR692");
   EXPECT_EQ(target_.look(), Rows{});
-}
-
-TEST_F(PipelineTest, WaitReturnsWhenTheSinkHasWhatWasCommitted) {
-  Background running(spec(), quick());
-  server_.commit("a");
-  EXPECT_EQ(running->wait(std::nullopt, "", 5s, {}), MemoryServer::end_of(0));
-  EXPECT_EQ(target_.look(), Rows{"a"});
-  EXPECT_THROW(running->wait(Lsn(1U << 30), "target", 30ms, {}), TimeoutError);
-  EXPECT_THROW(running->wait(std::nullopt, "nobody", 1s, {}), BadConfigError);
 }
 
 TEST_F(PipelineTest, AnIdleTargetIsReleasedAndTakenBack) {

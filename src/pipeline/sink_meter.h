@@ -9,6 +9,7 @@
 
 #include "base/time.h"
 #include "model/change_batch.h"
+#include "sinks/outcomes.h"
 
 namespace tailrace::pipeline {
 
@@ -48,6 +49,8 @@ struct SinkCounts {
   OperationCounts operations;
   /// By "schema.table".
   std::map<std::string, OperationCounts> tables;
+  /// What became of changes by table and kind, since the target was made.
+  sinks::TableOutcomes outcomes;
   /// Failed attempts by where they arose: "source", "parsing", "log", "state", "target", "defect" and so on.
   std::map<std::string, std::uint64_t> errors;
   /// Changes that became dead letters since they broke a rule.

@@ -26,6 +26,7 @@ void SinkRunner::set_paused(bool paused) {
   const std::lock_guard lock(mutex_);
   catalog_.set_text(pause_key(setup_.name), paused ? "yes" : "");
   paused_ = paused;
+  next_attach_ = {};
   changed_.notify_all();
 }
 

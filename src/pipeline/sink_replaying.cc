@@ -71,28 +71,47 @@ bool SinkRunner::replay_now() {
   }
 }
 
+std::vector<KeptLetter> SinkRunner::replay_chain(std::vector<KeptLetter> chain, const LetterOrder& order,
+                                                 DeadLetters& shelf) {
+  while (true) {
+    sinks::LetterReplay replay{.letters = {}, .rehearsal = order.rehearsal};
+    for (const KeptLetter& kept : chain) {
+      const bool named = std::ranges::find(order.ids, kept.id) != order.ids.end();
+      replay.letters.push_back({kept.letter, named ? order.edits : std::vector<sinks::ColumnEdit>()});
+    }
+    try {
+      sink_->replay(replay);
+      return chain;
+    } catch (const sinks::LetterSuperseded& superseded) {
+      // Where it is all that there is, its number is told.
+      if (chain.size() == 1)
+        throw RefusedError(superseded.code(), fmt::format("dead letter {}: {}", chain.front().id, superseded.what()),
+                           superseded.remedy());
+      chain.erase(chain.begin() + static_cast<std::ptrdiff_t>(superseded.at()));
+      sink_->open();
+    } catch (const sinks::LetterRefused& refused) {
+      const KeptLetter& kept = chain[refused.at()];
+      if (!order.rehearsal) shelf.note_attempt(kept.id);
+      throw RefusedError(refused.code(), fmt::format("dead letter {}: {}", kept.id, refused.what()), refused.remedy());
+    }
+  }
+}
+
 LettersReplayed SinkRunner::replay_letters(const LetterOrder& order) {
   DeadLetters shelf(catalog_.path());
   LettersReplayed replayed;
   std::set<std::uint64_t> done;
   for (const std::uint64_t id : order.ids) {
     if (done.contains(id)) continue;
-    const std::vector<KeptLetter> chain = shelf.chain(setup_.name, id);
-    sinks::LetterReplay replay{.letters = {}, .rehearsal = order.rehearsal};
+    const std::vector<KeptLetter> all = shelf.chain(setup_.name, id);
+    for (const KeptLetter& kept : all) done.insert(kept.id);
+    const std::vector<KeptLetter> chain = replay_chain(all, order, shelf);
+    replayed.superseded += all.size() - chain.size();
     LetterChoice choice{.sink = setup_.name, .ids = {}};
     for (const KeptLetter& kept : chain) {
       const bool named = std::ranges::find(order.ids, kept.id) != order.ids.end();
       ++(named ? replayed.replayed : replayed.followed);
-      replay.letters.push_back({kept.letter, named ? order.edits : std::vector<sinks::ColumnEdit>()});
       choice.ids.push_back(kept.id);
-      done.insert(kept.id);
-    }
-    try {
-      sink_->replay(replay);
-    } catch (const sinks::LetterRefused& refused) {
-      const KeptLetter& kept = chain[refused.at()];
-      if (!order.rehearsal) shelf.note_attempt(kept.id);
-      throw RefusedError(refused.code(), fmt::format("dead letter {}: {}", kept.id, refused.what()), refused.remedy());
     }
     if (order.rehearsal) {
       // The next ones are tried on what is there.

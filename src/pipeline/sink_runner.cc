@@ -65,8 +65,10 @@ SinkRunner::SinkRunner(const SinkSetup& setup, RunnerHost& host, journal::Journa
     // Good for keeping the log, not for saying what the target holds: it may have been replaced meanwhile.
     durable_ = record.cursor;
     counters_ = record.counters;
+    outcomes_ = catalog.outcomes(setup.name);
   }
   paused_ = catalog.text(pause_key(setup.name)) == "yes";
+  detached_at_ = Position::parse(catalog.text(detach_key(setup.name)));
   load_requests();
 }
 
@@ -97,15 +99,22 @@ void SinkRunner::run(std::stop_token stop) {
   while (!stop.stop_requested()) {
     try {
       if (paused()) serve_pause(stop);
+      if (detached()) serve_detached(stop);
       if (draining() || stop.stop_requested()) break;
+      if (paused()) continue;
       if (open(stop)) stream(stop);
-      break;
+      if (!detached()) break;
     } catch (const RetryError& error) {
-      if (!back_off(error, stop)) break;
+      if (!go_on_after(error, stop)) break;
     } catch (const ReconnectError& error) {
-      if (!back_off(error, stop)) break;
+      if (!go_on_after(error, stop)) break;
     } catch (const sinks::DamagedTarget& damage) {
       if (!set_target_aside(damage, stop)) break;
+    } catch (const CorruptionError& error) {
+      // A log that was trimmed under its reader.
+      if (detached() && error.code() == "TR405") continue;
+      fail(std::current_exception(), {error.code(), setup_.name, error.what(), error.remedy()});
+      break;
     } catch (const Error& error) {
       fail(std::current_exception(), {error.code(), setup_.name, error.what(), error.remedy()});
       break;
@@ -142,6 +151,7 @@ bool SinkRunner::open(std::stop_token stop) {
   if (!sink_) sink_ = host_.make_sink(setup_);
   sinks::SinkState state = sink_->open();
   TAILRACE_CRASH_POINT("sink_opened");
+  if (detached() && attach(state)) state = sink_->open();
   if (!state.cursor && !state.resume) {
     drop_outdated(state.copied, host_.log_begins());
     std::erase_if(state.partial, [this](const auto& table) { return table.fence.end < host_.log_begins(); });
@@ -167,7 +177,7 @@ bool SinkRunner::open(std::stop_token stop) {
   {
     const std::lock_guard lock(mutex_);
     durable_ = cursor;
-    counters_ = sink_->counters();
+    take_all_outcomes();
     look_at_sink();
     last_error_.clear();
     state_ = State::kStreaming;
@@ -187,6 +197,7 @@ bool SinkRunner::open(std::stop_token stop) {
 void SinkRunner::look_at_sink() {
   problems_ = sink_->problems();
   incomplete_ = sink_->incomplete_rows();
+  first_incomplete_ = incomplete_ > 0 ? sink_->first_incomplete() : std::nullopt;
   keeps_from_ = sink_->keeps_from();
   uncopied_.clear();
   if (sinks::SideCopy* side = problems_.empty() ? nullptr : sink_->side_copy()) uncopied_ = side->wanted();
@@ -246,7 +257,7 @@ bool SinkRunner::read_log(Lsn until, const std::function<bool(const ChangeBatch&
 }
 
 void SinkRunner::stream(std::stop_token stop) {
-  while (!stop.stop_requested()) {
+  while (!stop.stop_requested() && !detached()) {
     if (gathering_ && flush_due()) flush();
     if (lend_wanted() && !unflushed_) {
       serve_lend(stop);
@@ -357,6 +368,10 @@ void SinkRunner::flush() {
     const std::lock_guard lock(mutex_);
     durable_ = cursor;
     counters_ = sink_->counters();
+    for (auto& [table, counts] : sink_->take_outcomes()) {
+      outcomes_[table] = counts;
+      if (unrecorded_) unrecorded_->insert_or_assign(table, counts);
+    }
     look_at_sink();
     breaker_state_ = breaker_.state();
     ++batches_;
@@ -426,6 +441,9 @@ void SinkRunner::record(bool even_if_recent) {
     const std::lock_guard lock(mutex_);
     record.cursor = durable_;
     record.counters = counters_;
+    record.all_outcomes = !unrecorded_;
+    record.outcomes = unrecorded_ ? std::exchange(*unrecorded_, {}) : outcomes_;
+    unrecorded_.emplace();
   }
   catalog_.record_sink(record);
 }
@@ -464,6 +482,7 @@ Position SinkRunner::reached() const {
 
 std::optional<Position> SinkRunner::needed() const {
   const std::lock_guard lock(mutex_);
+  if (detached_at_ && !attaching_) return journal_.stat().durable.position;
   if (!durable_) return std::nullopt;
   Position from = durable_->position;
   for (const auto& kept : {keeps_from_, recopy_from_}) from = std::min(from, kept.value_or(from));

@@ -19,6 +19,7 @@
 #include "journal/journal.h"
 #include "pipeline/catalog.h"
 #include "pipeline/circuit_breaker.h"
+#include "pipeline/dead_letters.h"
 #include "pipeline/first_copy.h"
 #include "pipeline/key_reader.h"
 #include "pipeline/letter_order.h"
@@ -59,6 +60,8 @@ class RunnerHost {
                                std::stop_token stop) = 0;
   /// Where the log begins: a cursor below it cannot be continued.
   virtual Lsn log_begins() const = 0;
+  /// Returns once no trim of the log is under way that began before this call.
+  virtual void pass_retention() = 0;
   /// The runner has come further, or its state has changed.
   virtual void sink_moved() = 0;
   /// Whose turn it is to work.
@@ -81,6 +84,8 @@ struct Rewinding {
 
 /// Where the catalog keeps that a sink is paused: "yes" under this key.
 std::string pause_key(const std::string& sink);
+/// Where it keeps that a sink was let go: the place that its target had.
+std::string detach_key(const std::string& sink);
 
 /// Somebody in this process reads a sink's target beside the sink: as long as one lives, the target is not lent. Owned
 /// by who reads, on any thread; ends before the runner. Made by SinkRunner::visit().
@@ -117,7 +122,8 @@ class SinkRunner {
   void join();
 
   SinkStatus status() const;
-  SinkCounts counts() const { return meter_.look(); }
+  /// `status`: of one moment with what is given.
+  SinkCounts counts(SinkStatus& status) const;
   CopyBoard& copies() { return copies_; }
   std::vector<sinks::SinkProblem> problems() const;
   const SinkSetup& setup() const { return setup_; }
@@ -126,6 +132,13 @@ class SinkRunner {
   void request_copies(const std::vector<CopyRequest>& requests);
   /// A table is being copied, or waits for it, and nothing stands in the way.
   bool recopying() const;
+  /// Why the target does not hold everything up to `place`, which it has reached.
+  struct Missing {
+    std::string what;
+    sinks::Lack lack;
+  };
+  /// Null: it does. `held_too`: tables that are held are not looked at.
+  std::optional<Missing> missing(Lsn place, bool held_too) const;
 
   /// Everything up to here concerns the target no more or is durable in it; epoch 0 = nothing known.
   Position reached() const;
@@ -144,6 +157,10 @@ class SinkRunner {
   /// Lets go of the target and takes nothing more until resumed, also over restarts; the log keeps what it lacks.
   void set_paused(bool paused);
   bool paused() const;
+  /// The log keeps nothing more for this sink; its target is made right by a copy once it can be opened, also over
+  /// restarts.
+  void detach();
+  bool detached() const;
   /// Takes the sink back to an earlier place, durable on return, from which it goes on. Throws RefusedError TR694 where
   /// the target cannot be, TimeoutError TR221 when the runner does not come to it in time.
   Cursor rewind(const Rewinding& to, std::chrono::milliseconds timeout);
@@ -156,7 +173,19 @@ class SinkRunner {
   LettersReplayed replay(LetterOrder order, std::chrono::milliseconds timeout);
 
  private:
-  enum class State { kOpening, kCopying, kStreaming, kIdle, kReleased, kLent, kPaused, kRetrying, kFailed, kStopped };
+  enum class State {
+    kOpening,
+    kCopying,
+    kStreaming,
+    kIdle,
+    kReleased,
+    kLent,
+    kPaused,
+    kRetrying,
+    kDetached,
+    kFailed,
+    kStopped
+  };
   static const char* name_of(State state);
 
   void run(std::stop_token stop);
@@ -173,6 +202,8 @@ class SinkRunner {
   bool read_log(Lsn until, const std::function<bool(const ChangeBatch& batch)>& see, const std::stop_token& stop);
   /// REQUIRES: mutex_ is held.
   void look_at_sink();
+  /// The target was opened. REQUIRES: mutex_ is held.
+  void take_all_outcomes();
   void stream(std::stop_token stop);
   void take(const ChangeBatchPtr& batch, std::stop_token stop);
   void apply(const ChangeBatch& batch);
@@ -213,13 +244,25 @@ class SinkRunner {
   /// Does what replay() waits for; true when the sink is to be opened again.
   bool replay_now();
   LettersReplayed replay_letters(const LetterOrder& order);
+  /// Those of the chain that were applied: all but those that are older than what the target has. Throws RefusedError
+  /// TR650 when none is left.
+  std::vector<KeptLetter> replay_chain(std::vector<KeptLetter> chain, const LetterOrder& order, DeadLetters& shelf);
   void release(State state);
   void serve_pause(std::stop_token stop);
+  /// Waits until the target is tried again (sink_detaching.cc).
+  void serve_detached(std::stop_token stop);
+  /// The target of a sink that was let go is open: true when it is to be opened once more, since what it lacks was
+  /// noted there.
+  bool attach(const sinks::SinkState& state);
+  /// Throws that the target is to be opened again, unless it is attached.
+  void attach_failed(const Error& error);
   /// Does what rewind() waits for; true when the sink is to be opened again.
   bool rewind_now(const std::stop_token& stop);
   /// Nothing when stopped first.
   std::optional<Cursor> place_of(const Rewinding& to, const std::stop_token& stop);
   void serve_lend(std::stop_token stop);
+  /// False when the runner is to end.
+  bool go_on_after(const Error& error, std::stop_token stop);
   /// False when the attempts are used up.
   bool back_off(const Error& error, std::stop_token stop);
   void fail(const std::exception_ptr& failure, const sinks::SinkProblem& problem);
@@ -287,7 +330,11 @@ class SinkRunner {
   PgTime reached_time_;
   SteadyClock::time_point caught_up_at_;
   sinks::Counters counters_;
+  sinks::TableOutcomes outcomes_;
+  /// Of these, what the catalog was not told of yet; unset: all of them.
+  std::optional<sinks::TableOutcomes> unrecorded_ = sinks::TableOutcomes{};
   std::uint64_t incomplete_ = 0;
+  std::optional<Position> first_incomplete_;
   std::uint64_t completed_ = 0;
   std::vector<sinks::SinkProblem> problems_;
   /// What became of damaged targets.
@@ -315,6 +362,12 @@ class SinkRunner {
   /// What is to be mended, and what came of it.
   std::optional<Mending> mending_;
   bool paused_ = false;
+  /// Let go: where the target was.
+  std::optional<Position> detached_at_;
+  /// The target is open again, and the log is kept for it from its place on.
+  bool attaching_ = false;
+  int times_detached_ = 0;
+  SteadyClock::time_point next_attach_;
   std::optional<Rewinding> rewinding_;
   std::optional<Cursor> rewound_;
   std::exception_ptr rewinding_failure_;

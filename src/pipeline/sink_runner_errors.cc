@@ -54,6 +54,13 @@ bool SinkRunner::set_target_aside(const sinks::DamagedTarget& damage, std::stop_
   }
 }
 
+bool SinkRunner::go_on_after(const Error& error, std::stop_token stop) {
+  if (!detached()) return back_off(error, std::move(stop));
+  meter_.failed(error.code());
+  attach_failed(error);
+  return true;
+}
+
 bool SinkRunner::back_off(const Error& error, std::stop_token stop) {
   auto pause = breaker_.failed();
   if (!pause) {

@@ -60,6 +60,8 @@ struct SinkRoom {
   TableRule wanted = {};
   /// What rows have to fulfil; null: nothing.
   std::shared_ptr<const rules::RowRules> rules = {};
+  /// Later changes of a row with a dead letter are applied.
+  bool apply_later = false;
   /// For a sink whose target keeps no state.
   std::shared_ptr<sinks::LocalState> state = {};
 };
@@ -103,10 +105,14 @@ struct Gathering {
   std::chrono::milliseconds wait{0};
 };
 
+/// What becomes of later changes of a row with a dead letter: they are dead letters, too, or are applied.
+enum class LaterChanges : std::uint8_t { kHold, kApply };
+
 /// How a sink's changes are handed to its target, whatever kind that is.
 struct Delivery {
   Gathering gather;
   RetryRules retry;
+  LaterChanges later = LaterChanges::kHold;
 };
 
 /// One sink of a pipeline, ready to be made.
@@ -121,6 +127,8 @@ struct SinkSetup {
   /// It takes so many changes at a time at most, since each of them takes its time; 0: as many as the runner does.
   std::uint64_t most_changes = 0;
   std::function<std::unique_ptr<sinks::Sink>(const SinkRoom& room)> make = {};
+  /// Whether a copy makes the target right when it lacks changes; not where it tells of every one. Null: it does.
+  std::function<bool()> backfills = {};
   /// Throws what opening the target would, as far as that can be told without writing to it, RetryError when somebody
   /// holds it; else says in what state the target is. Null = nothing to tell.
   std::function<std::string(const TargetToCheck& target)> check = {};
@@ -139,7 +147,9 @@ struct SinkSetup {
   std::function<void()> remove = {};
 };
 
-enum class OnFull { kStop };
+/// What happens when the log is full. kDetach: the sink that holds back most of it is let go, and made right by a copy
+/// later.
+enum class OnFull { kStop, kDetach };
 
 /// The embedded log.
 struct JournalSetup {

@@ -22,6 +22,7 @@ Json sink_json(const SinkStatus& sink) {
           {"rows_applied", sink.counters.applied},
           {"rows_filtered", sink.counters.filtered},
           {"rows_held", sink.counters.held},
+          {"rows_dead_lettered", sink.counters.dead_lettered},
           {"dead_letters", sink.dead_letters},
           {"rows_incomplete", sink.incomplete},
           {"rows_completed", sink.completed},

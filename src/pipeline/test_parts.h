@@ -83,9 +83,11 @@ struct MemoryTarget {
   std::vector<std::string> rows;
   std::optional<Cursor> cursor;
   sinks::Counters counters;
+  std::vector<sinks::SinkProblem> problems;
   std::vector<CopiedTable> copied;
   /// Rows that lack a value.
   std::atomic<std::uint64_t> lacking = 0;
+  Position lacking_since = {1, Lsn(1), 0};
   /// What befalls the sink: called with "open", "apply", "flush"; may throw.
   std::function<void(const std::string& step)> fate = [](const std::string&) {};
   std::vector<std::string> steps;
@@ -238,6 +240,9 @@ class MemorySink final : public sinks::Sink {
     return sinks::IncompleteRows{.relation = text_table(1), .keys = {}};
   }
   std::uint64_t incomplete_rows() const override { return target_.lacking; }
+  std::optional<Position> first_incomplete() const override {
+    return target_.lacking > 0 ? std::optional(target_.lacking_since) : std::nullopt;
+  }
   std::uint64_t complete(const FencedRows& rows) override {
     target_.lacking -= rows.rows.count;
     return rows.rows.count;
@@ -264,8 +269,14 @@ class MemorySink final : public sinks::Sink {
     return {"elsewhere", "all tables are copied anew"};
   }
   sinks::Counters counters() const override { return counters_; }
+  sinks::TableOutcomes take_outcomes() override {
+    sinks::OutcomeCounts counts;
+    for (const sinks::Outcome outcome : sinks::kOutcomes)
+      counts.set(0, outcome, static_cast<std::int64_t>(count_of(counters_, outcome)));
+    return {{"public.t", counts}};
+  }
   std::vector<sinks::DeadLetter> take_dead_letters() override { return std::exchange(letters_, {}); }
-  std::vector<sinks::SinkProblem> problems() const override { return {}; }
+  std::vector<sinks::SinkProblem> problems() const override { return target_.problems; }
 
  private:
   void step(const std::string& name) {

@@ -25,7 +25,7 @@ class PipelineFollower final : public parity::Follower {
   void pass(Lsn lsn) override {
     // The stream passes a place that nothing of ours stands behind only once something comes.
     pipeline_.request_source_end();
-    pipeline_.wait(lsn, sink_, kPassLimit, stop_);
+    pipeline_.wait({lsn, sink_, kPassLimit, Pipeline::WaitOrder::Until::kReached}, stop_);
   }
   Cursor log_end() override { return pipeline_.log().stat().durable; }
   std::unique_ptr<journal::Reader> log_from(const Cursor& cursor) override { return pipeline_.log().reader(cursor); }

@@ -87,6 +87,7 @@ TEST_F(EndpointsTest, MetricsTellEachSinkOfEachPipeline) {
   pipeline::SinkCounts counts;
   counts.errors["target"] = 3;
   counts.tables["public.t"].updates = 9;
+  counts.outcomes["public.t"].set(1, sinks::Outcome::kDeadLettered, 2);
   for (const double lag : {0.05, 0.02, 700.0}) counts.lag.observe(lag);
   shop_.counts_.push_back(counts);
   pipelines_.count_reload(false);
@@ -95,8 +96,9 @@ TEST_F(EndpointsTest, MetricsTellEachSinkOfEachPipeline) {
   for (const char* line : {
            "# TYPE tailrace_changes_total counter\n",
            "\ntailrace_source_changes_total{pipeline=\"shop\"} 12\n",
-           "\ntailrace_changes_total{pipeline=\"shop\",sink=\"warehouse \\\"a\\\\b\\\"\\n\",outcome=\"dead_lettered\"} "
-           "2\n",
+           "\ntailrace_changes_total{pipeline=\"shop\",sink=\"warehouse "
+           "\\\"a\\\\b\\\"\\n\",table=\"public.t\",op=\"update\","
+           "outcome=\"dead_lettered\"} 2\n",
            "sink=\"warehouse \\\"a\\\\b\\\"\\n\",state=\"retrying\"} 1\n",
            "sink=\"warehouse \\\"a\\\\b\\\"\\n\",state=\"streaming\"} 0\n",
            "category=\"target\"} 3\n",

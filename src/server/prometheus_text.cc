@@ -14,8 +14,8 @@ using pipeline::PipelineStatus;
 using pipeline::SinkStatus;
 
 const std::vector<std::string_view> kPipelineStates = {"snapshotting", "streaming", "failed", "stopped"};
-const std::vector<std::string_view> kSinkStates = {"opening", "copying",  "streaming", "released",
-                                                   "lent",    "retrying", "failed",    "stopped"};
+const std::vector<std::string_view> kSinkStates = {"opening", "copying",  "streaming", "released", "lent",
+                                                   "paused",  "retrying", "detached",  "failed",   "stopped"};
 
 double number(std::uint64_t value) { return static_cast<double>(value); }
 
@@ -81,16 +81,6 @@ void write_copies(MetricFamilies& out, const PipelineStatus& status) {
 void write_sink(MetricFamilies& out, const std::string& pipeline, const SinkStatus& sink) {
   const Labels one = {{"pipeline", pipeline}, {"sink", sink.name}};
   out.state("tailrace_sink_state", "1 for what the sink does now.", one, kSinkStates, sink.state);
-  const std::pair<const char*, std::uint64_t> outcomes[] = {{"applied", sink.counters.applied},
-                                                            {"filtered", sink.counters.filtered},
-                                                            {"dead_lettered", sink.counters.dead_lettered},
-                                                            {"held", sink.counters.held}};
-  for (const auto& [outcome, changes] : outcomes) {
-    Labels labels = one;
-    labels.emplace_back("outcome", outcome);
-    out.counter("tailrace_changes_total", "What became of the changes a sink received since its target was made.",
-                labels, number(changes));
-  }
   out.counter("tailrace_changes_received_total", "Changes a sink received since its target was made.", one,
               number(sink.counters.received));
   out.gauge("tailrace_dead_letters", "Dead letters that are kept.", one, number(sink.dead_letters));
@@ -99,6 +89,22 @@ void write_sink(MetricFamilies& out, const std::string& pipeline, const SinkStat
   out.gauge("tailrace_sink_lag_bytes", "WAL between the log's end and the target.", one, number(sink.lag_bytes));
   out.gauge("tailrace_sink_durable_lsn", "What is durable in the target, as a number.", one,
             number(sink.durable_lsn.value()));
+}
+
+void write_outcomes(MetricFamilies& out, const Labels& sink, const std::string& table,
+                    const sinks::OutcomeCounts& counts) {
+  for (std::size_t operation = 0; operation < sinks::OutcomeCounts::kOperations; ++operation) {
+    for (const sinks::Outcome outcome : sinks::kOutcomes) {
+      const std::int64_t changes = counts.of(operation, outcome);
+      if (changes == 0) continue;
+      Labels labels = sink;
+      labels.emplace_back("table", table);
+      labels.emplace_back("op", sinks::OutcomeCounts::operation_name(operation));
+      labels.emplace_back("outcome", name_of(outcome));
+      out.counter("tailrace_changes_total", "What became of the changes a sink received since its target was made.",
+                  labels, static_cast<double>(changes));
+    }
+  }
 }
 
 void write_operations(MetricFamilies& out, const Labels& sink, const std::string& table,
@@ -128,6 +134,7 @@ void write_counts(MetricFamilies& out, const Labels& sink, const pipeline::SinkC
     labels.emplace_back("category", category);
     out.counter("tailrace_errors_total", "Attempts that failed, by where the error arose.", labels, number(errors));
   }
+  for (const auto& [table, outcomes] : counts.outcomes) write_outcomes(out, sink, table, outcomes);
   for (const auto& [table, operations] : counts.tables) write_operations(out, sink, table, operations);
 }
 

@@ -31,6 +31,13 @@ OldTuple old_kind_of(const DeadLetter& letter) {
 LetterRefused::LetterRefused(std::size_t at, const std::string& reason)
     : RefusedError("TR226", "the target still cannot hold it: " + reason, "give it other values with --set"), at_(at) {}
 
+LetterSuperseded::LetterSuperseded(std::size_t at, const Relation& table, const Position& newer)
+    : RefusedError(
+          "TR650",
+          fmt::format("a newer change of the row of {}, at {}, was applied since", table.display_name(), newer.str()),
+          "drop the letter: replaying it would overwrite what is newer"),
+      at_(at) {}
+
 void refuse_unawaited(const Relation& table) {
   throw RefusedError("TR225",
                      fmt::format("the row of {} does not wait for its letter (any more)", table.display_name()),
@@ -50,7 +57,8 @@ LetterChanges::LetterChanges(const LetterReplay& replay, const RelationPtr& now,
 
 void LetterChanges::add(const ReplayedLetter& replayed, std::size_t at, const Fence& copied) {
   const DeadLetter& letter = replayed.letter;
-  if (letter.operation != kCopied) ++counted_;
+  if (letter.operation != kCopied)
+    counted_.push_back(letter.operation == kCompleted ? ChangeKind::kUpdate : kind_of(letter));
   if (letter.operation != kCopied && copied.contains(letter.xid, letter.position.commit_end)) return;
   const Transaction& transaction = transaction_of(letter, copied);
   Change change;
@@ -126,10 +134,13 @@ TupleView LetterChanges::edited(const Change& change, const std::vector<ColumnEd
   return TupleView(row);
 }
 
-Counters LetterChanges::counted(Counters before) const {
-  const std::uint64_t letters = std::min(counted_, before.dead_lettered);
-  before.applied += letters;
-  before.dead_lettered -= letters;
+Counters LetterChanges::counted(Counters before, OutcomeCounts& of_table) const {
+  for (const ChangeKind kind : counted_) {
+    if (before.dead_lettered == 0) break;
+    ++before.applied;
+    --before.dead_lettered;
+    of_table.move(kind, Outcome::kDeadLettered, Outcome::kApplied);
+  }
   return before;
 }
 

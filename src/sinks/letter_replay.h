@@ -45,6 +45,17 @@ class LetterRefused : public RefusedError {
   std::size_t at_;
 };
 
+/// The target has something newer of the letter's row: TR650.
+class LetterSuperseded : public RefusedError {
+ public:
+  LetterSuperseded(std::size_t at, const Relation& table, const Position& newer);
+  /// Which one.
+  std::size_t at() const { return at_; }
+
+ private:
+  std::size_t at_;
+};
+
 /// Nobody waits for the letters of a row: TR225.
 [[noreturn]] void refuse_unawaited(const Relation& table);
 /// They do not fit what the target has: TR227.
@@ -58,10 +69,15 @@ class LetterChanges {
   LetterChanges(const LetterReplay& replay, const RelationPtr& now, const Fence& copied);
 
   const ChangeBatch& batch() const { return batch_; }
-  /// `after` once these letters are applied, where `before` counts them as letters. Copied rows are not counted.
-  Counters counted(Counters before) const;
+  /// The counters once these letters are applied, where `before` counts them as letters; `of_table` follows. Copied
+  /// rows are not counted.
+  Counters counted(Counters before, OutcomeCounts& of_table) const;
   /// Which letter became a change at that place.
   std::size_t letter_at(const Position& place) const;
+  /// REQUIRES: `change` is one of the batch's.
+  std::size_t letter_of(const Change& change) const {
+    return letters_[static_cast<std::size_t>(&change - batch_.changes.data())];
+  }
 
  private:
   void add(const ReplayedLetter& replayed, std::size_t at, const Fence& copied);
@@ -74,7 +90,8 @@ class LetterChanges {
   std::vector<std::size_t> letters_;
   std::deque<RowTranslation> translations_;
   std::deque<std::string> rows_;
-  std::uint64_t counted_ = 0;
+  /// What the letters were that were counted.
+  std::vector<ChangeKind> counted_;
 };
 
 }  // namespace tailrace::sinks

@@ -87,6 +87,18 @@ void RowSink::read_state(const StateMap& state) {
     }
     pending_ = *durable_;
   }
+  outcomes_.open(read_outcomes(state), counters_);
+}
+
+void RowSink::count(OutcomeCounts& outcomes, ChangeKind kind, Outcome outcome) {
+  ++count_of(counters_, outcome);
+  outcomes.add(kind, outcome);
+}
+
+void RowSink::recount_as_letter(OutcomeCounts& outcomes, ChangeKind kind) {
+  --counters_.applied;
+  ++counters_.dead_lettered;
+  outcomes.move(kind, Outcome::kApplied, Outcome::kDeadLettered);
 }
 
 void RowSink::forget_unwritten() {
@@ -105,7 +117,7 @@ void RowSink::begin_copy(const std::vector<RelationPtr>& tables) {
     const auto before = tables_.find(relation->oid.value());
     const bool lost = before != tables_.end() && before->second.standing == RowStanding::kLost;
     if (before != tables_.end()) {
-      for (const std::string& key : before->second.lettered) state_[letter_key(before->second, key)].reset();
+      for (const auto& [key, passed] : before->second.lettered) state_[letter_key(before->second, key)].reset();
       for (const auto& [key, row] : before->second.lacking) state_[lacking_key(before->second, key)].reset();
     }
     RowTable table;
@@ -146,7 +158,7 @@ void RowSink::finish_copy(const CopiedTable& copied) {
   for (std::string& key : letters_.take_copied_keys(copied.relation->schema, copied.relation->name)) {
     if (key.empty()) continue;
     state_[letter_key(table, key)] = "";
-    table.lettered.insert(std::move(key));
+    table.lettered.emplace(std::move(key), Position{});
   }
   note_table(table);
   write_now(std::exchange(state_, {}));
@@ -175,6 +187,8 @@ void RowSink::write_now(const StateChanges& state) {
 StateChanges RowSink::state_to_write() const {
   StateChanges state = state_;
   state[kCursor] = encode_cursor(pending_, counters_);
+  for (const auto& [table, before] : outcomes_.before())
+    state[outcomes_key(table)] = encode_outcomes(outcomes_.all().at(table));
   return state;
 }
 
@@ -216,7 +230,12 @@ void RowSink::write_out() {
   }
   isolation_.landed();
   unit_.clear();
+  settle();
+}
+
+void RowSink::settle() {
   state_.clear();
+  outcomes_.settle();
   durable_ = pending_;
   unflushed_ = false;
 }
@@ -226,9 +245,7 @@ Cursor RowSink::flush() {
   if (unflushed_) {
     refuse_unkept_letters();
     write_now(state_to_write());
-    state_.clear();
-    durable_ = pending_;
-    unflushed_ = false;
+    settle();
   }
   if (!durable_) throw DefectError("a sink without a cursor was flushed");
   return *durable_;
@@ -251,6 +268,7 @@ void RowSink::write_rows() {
 }
 
 bool RowSink::lay_down_follower(const RowChange& change) {
+  if (spec_.apply_later) return false;
   const RowTable& table = tables_.at(change.relation->oid.value());
   if (!is_lettered(table, keys_of(change, table.key))) return false;
   refuse_row(change, kChainedLetter);
@@ -259,9 +277,15 @@ bool RowSink::lay_down_follower(const RowChange& change) {
 
 void RowSink::refuse_row(const RowChange& change, const std::string& reason) {
   RowTable& table = tables_.at(change.relation->oid.value());
-  lay_down(change, table, keys_of(change, table.key), reason);
-  --counters_.applied;
-  ++counters_.dead_lettered;
+  const std::vector<std::string> keys = keys_of(change, table.key);
+  lay_down(change, table, keys, reason);
+  if (spec_.apply_later && traits_.style == RowStyle::kState) {
+    // What was taken before anybody knew of the letter.
+    for (const std::string& key : keys)
+      if (const RowChange* later = unit_.change_of(*table.relation, key); later && later->position > change.position)
+        pass_letter(table, key, later->position);
+  }
+  recount_as_letter(outcomes_.of(table.relation->display_name()), change.source_kind);
 }
 
 void RowSink::lay_down(const RowChange& change, RowTable& table, const std::vector<std::string>& keys,
@@ -277,9 +301,21 @@ void RowSink::lay_down(const RowChange& change, RowTable& table, const std::vect
   letter.reason = reason;
   keep_rows(change, letter);
   letters_.add(std::move(letter));
-  for (const std::string& key : keys)
-    if (table.lettered.insert(key).second) state_[letter_key(table, key)] = "";
+  const auto mark = [&](const std::string& key) {
+    if (table.lettered.emplace(key, Position{}).second) state_[letter_key(table, key)] = "";
+  };
+  for (const std::string& key : keys) mark(key);
+  if (table.key.empty() && change.operation != RowOperation::kCopied) mark(place_key(change.position));
 }
+
+void RowSink::pass_letter(RowTable& table, const std::string& key, const Position& at) {
+  const auto letter = table.lettered.find(key);
+  if (letter == table.lettered.end()) return;
+  letter->second = at;
+  state_[letter_key(table, key)] = encode_passed(at);
+}
+
+std::string RowSink::place_key(const Position& position) { return "@" + encode_passed(position); }
 
 void RowSink::keep_rows(const RowChange& change, DeadLetter& letter) const {
   const bool in_batch = applied_ != nullptr && std::ranges::any_of(applied_->changes, [&change](const Change& other) {
@@ -312,6 +348,15 @@ std::uint64_t RowSink::incomplete_rows() const {
   return count;
 }
 
+std::optional<Position> RowSink::first_incomplete() const {
+  std::optional<Position> first;
+  for (const auto& [oid, table] : tables_) {
+    if (table.standing != RowStanding::kCopied) continue;
+    for (const auto& [key, row] : table.lacking) first = std::min(first.value_or(row.at), row.at);
+  }
+  return first;
+}
+
 std::uint64_t RowSink::complete(const FencedRows& rows) {
   const auto found = tables_.find(rows.rows.relation->oid.value());
   if (found == tables_.end() || !(*found->second.relation == *rows.rows.relation)) return 0;
@@ -327,6 +372,7 @@ std::uint64_t RowSink::complete(const FencedRows& rows) {
       continue;
     RowChange change;
     change.operation = RowOperation::kUpdate;
+    change.source_kind = ChangeKind::kUpdate;
     change.relation = table.relation.get();
     change.position = lacking->second.at;
     change.seq = lacking->second.seq;
@@ -335,8 +381,7 @@ std::uint64_t RowSink::complete(const FencedRows& rows) {
     change.new_row = TupleView(unit_.own(std::string(tuple.bytes())));
     if (const char* reason = refusal_of(table, change)) {
       lay_down(change, table, {*key}, reason);
-      --counters_.applied;
-      ++counters_.dead_lettered;
+      recount_as_letter(outcomes_.of(table.relation->display_name()), change.source_kind);
     } else {
       unit_.put(*key, change);
       ++count;
@@ -377,7 +422,7 @@ std::vector<SinkProblem> RowSink::problems() const {
     const std::string name = table.relation->display_name();
     if (table.standing == RowStanding::kRefused)
       problems.push_back({"TR802", name, fmt::format("table {} is held: {}", name, table.reason),
-                          "leave it out of this pipeline's tables, or give it what it lacks"});
+                          "leave it out of this pipeline's tables, or give it what it lacks", Lack::kUntilDecided});
     if (table.standing == RowStanding::kGone)
       problems.push_back({"TR629", name, fmt::format("table {} is not followed: the source has it no more", name),
                           "none: it is copied again if it comes back"});

@@ -13,6 +13,7 @@
 
 #include "rules/row_rules.h"
 #include "sinks/letter_box.h"
+#include "sinks/outcomes.h"
 #include "sinks/row_isolation.h"
 #include "sinks/row_state.h"
 #include "sinks/row_table.h"
@@ -21,6 +22,8 @@
 #include "sinks/sink.h"
 
 namespace tailrace::sinks {
+
+class LetterChanges;
 
 /// Whose the target is, and what belongs there.
 struct RowSinkSpec {
@@ -32,6 +35,8 @@ struct RowSinkSpec {
   std::function<bool(std::string_view schema, std::string_view table)> wanted = {};
   /// Null: there are none.
   std::shared_ptr<const rules::RowRules> rules = {};
+  /// Later changes of a row with a dead letter are applied.
+  bool apply_later = false;
   /// Larger ones, in bytes of their tuples, are dead letters: on their way they would be in memory several times.
   std::uint64_t longest_row = UINT64_MAX;
 };
@@ -56,6 +61,7 @@ class RowSink : public Sink {
   Cursor flush() override;
   std::optional<IncompleteRows> incomplete() override;
   std::uint64_t incomplete_rows() const override;
+  std::optional<Position> first_incomplete() const override;
   std::uint64_t complete(const FencedRows& rows) override;
   void replay(const LetterReplay& replay) override;
   bool rewind(const Cursor& to) override;
@@ -64,6 +70,7 @@ class RowSink : public Sink {
   void release() override;
   SetAside set_aside() override;
   Counters counters() const override { return counters_; }
+  TableOutcomes take_outcomes() override { return outcomes_.take(); }
   std::vector<DeadLetter> take_dead_letters() override { return letters_.take(); }
   std::vector<SinkProblem> problems() const override;
 
@@ -73,20 +80,26 @@ class RowSink : public Sink {
     const Change& change;
     const Transaction& transaction;
     RowTable& table;
+    OutcomeCounts& outcomes;
 
     Position position() const { return transaction.position(change.ordinal); }
   };
 
+  /// What a relation of the batch is here.
   struct SeenRelation {
     /// Null: left out.
     RowTable* table = nullptr;
     /// The table's version that it was found to equal.
     RelationPtr equal_to;
+    OutcomeCounts* outcomes = nullptr;
   };
 
   void see_owner(const StateMap& state);
   void read_state(const StateMap& state);
   SeenRelation& see(const Relation* relation);
+  void count(OutcomeCounts& outcomes, ChangeKind kind, Outcome outcome);
+  /// A change that was counted as applied is a dead letter.
+  void recount_as_letter(OutcomeCounts& outcomes, ChangeKind kind);
   RowTable* table_of(const Relation& relation);
   RowTable& must_know(const RelationPtr& relation);
   void take(const ChangeBatch& batch, const Change& change);
@@ -103,8 +116,9 @@ class RowSink : public Sink {
   bool take_new_row(const Taken& taken);
   void put_row(const Taken& taken, const std::string& key);
   void remove_row(const Taken& taken, const std::string& key);
-  /// The rows of these changes wait for letters no more. Throws RefusedError TR225 when one does not.
-  void open_keys(RowTable& table, const ChangeBatch& batch);
+  /// The rows of these changes wait for letters no more. Throws RefusedError TR225 when one does not, LetterSuperseded
+  /// when what is there is newer.
+  void open_keys(RowTable& table, const LetterChanges& changes, const LetterReplay& replay);
   /// Why the change cannot be written, known without asking the target: a rule that it breaks, or the target's types.
   const char* refusal_of(RowTable& table, const RowChange& change) const;
   /// Of the values that go to the target, those included that are only completed from the old row.
@@ -113,6 +127,10 @@ class RowSink : public Sink {
   void keep_rows(const RowChange& change, DeadLetter& letter) const;
   /// Whether an earlier change of this row is a dead letter: then this one is, too.
   bool closed(const Taken& taken, const std::string& key);
+  /// A change of a row with a letter is applied: letters that are older are superseded.
+  void pass_letter(RowTable& table, const std::string& key, const Position& at);
+  /// Of a letter whose table has no key: an event is known by its place.
+  static std::string place_key(const Position& position);
   RowChange row_change(const Taken& taken, RowOperation operation) const;
   void lay_down(const RowChange& change, RowTable& table, const std::vector<std::string>& keys,
                 const std::string& reason);
@@ -126,6 +144,8 @@ class RowSink : public Sink {
   void refuse_row(const RowChange& change, const std::string& reason);
   void refuse_unkept_letters();
   StateChanges state_to_write() const;
+  /// All of it is durable.
+  void settle();
   void forget_unwritten();
 
   const RowSinkSpec spec_;
@@ -138,6 +158,7 @@ class RowSink : public Sink {
   /// Applied up to here.
   Cursor pending_;
   Counters counters_;
+  Outcomes outcomes_;
   std::map<std::uint32_t, RowTable> tables_;
   LetterBox letters_;
 

@@ -44,28 +44,27 @@ void RowSink::apply(const ChangeBatch& batch) {
 void RowSink::take(const ChangeBatch& batch, const Change& change) {
   if (change.kind == ChangeKind::kMessage) {
     ++counters_.received;
-    ++counters_.filtered;
-    return;
+    return count(outcomes_.of(""), change.kind, Outcome::kFiltered);
   }
   SeenRelation& seen = see(change.relation);
   const Transaction& transaction = batch.transactions[change.transaction];
   const bool counts = change.kind != ChangeKind::kDescription;
   if (counts) ++counters_.received;
   if (seen.table == nullptr) {
-    if (counts) ++counters_.filtered;
+    if (counts) count(*seen.outcomes, change.kind, Outcome::kFiltered);
     return;
   }
-  const Taken taken{change, transaction, *seen.table};
+  const Taken taken{change, transaction, *seen.table, *seen.outcomes};
   RowTable& table = taken.table;
   const bool in_copy = counts ? table.fence.contains(transaction.xid, transaction.commit_end)
                               : transaction.commit_end <= table.fence.end;
   if (in_copy && table.standing == RowStanding::kCopied) {
-    if (counts) ++counters_.applied;
+    if (counts) count(*seen.outcomes, change.kind, Outcome::kApplied);
     return;
   }
   if (table.standing != RowStanding::kCopied || seen.equal_to != table.relation) {
     if (!follow(taken)) {
-      if (counts) ++counters_.held;
+      if (counts) count(*seen.outcomes, change.kind, Outcome::kHeld);
       return;
     }
     if (*table.relation == *change.relation) seen.equal_to = table.relation;
@@ -83,7 +82,10 @@ void RowSink::take(const ChangeBatch& batch, const Change& change) {
 RowSink::SeenRelation& RowSink::see(const Relation* relation) {
   if (relation == last_relation_) return *last_seen_;
   const auto [place, is_new] = seen_.try_emplace(relation);
-  if (is_new) place->second.table = table_of(*relation);
+  if (is_new) {
+    place->second.outcomes = &outcomes_.of(relation->display_name());
+    place->second.table = table_of(*relation);
+  }
   last_relation_ = relation;
   last_seen_ = &place->second;
   return place->second;
@@ -173,6 +175,7 @@ void RowSink::set_gone(RowTable& table) {
 RowChange RowSink::row_change(const Taken& taken, RowOperation operation) const {
   RowChange change;
   change.operation = operation;
+  change.source_kind = taken.change.kind;
   change.old_kind = taken.change.old_kind;
   change.relation = taken.table.relation.get();
   change.position = taken.position();
@@ -203,18 +206,18 @@ const char* RowSink::refusal_of(RowTable& table, const RowChange& change) const 
 }
 
 bool RowSink::closed(const Taken& taken, const std::string& key) {
-  if (taken.table.lettered.empty() || !taken.table.lettered.contains(key)) return false;
+  if (spec_.apply_later || taken.table.lettered.empty() || !taken.table.lettered.contains(key)) return false;
   lay_down(row_change(taken, operation_of(taken.change.kind)), taken.table, {key}, kChainedLetter);
   return true;
 }
 
 void RowSink::take_truncate(const Taken& taken) {
   RowTable& table = taken.table;
-  for (const std::string& key : table.lettered) state_[letter_key(table, key)].reset();
+  for (const auto& [key, passed] : table.lettered) state_[letter_key(table, key)].reset();
   for (const auto& [key, row] : table.lacking) state_[lacking_key(table, key)].reset();
   table.lettered.clear();
   table.lacking.clear();
-  ++counters_.applied;
+  count(taken.outcomes, taken.change.kind, Outcome::kApplied);
   if (traits_.style == RowStyle::kEvents) return unit_.add(row_change(taken, RowOperation::kTruncate));
   unit_.forget_table(*table.relation);
   // What other tables have in the unit may be written after it: no key of theirs is concerned.
@@ -231,16 +234,15 @@ void RowSink::take_event(const Taken& taken) {
       !too_long(change))
     change.new_row = TupleView(unit_.own(completed(change.new_row, {}, change.old_row).bytes));
   // A row that moves takes its chain of letters along.
-  const char* reason = !table.lettered.empty() && is_lettered(table, keys_of(change, table.key))
+  const char* reason = !spec_.apply_later && !table.lettered.empty() && is_lettered(table, keys_of(change, table.key))
                            ? kChainedLetter
                            : refusal_of(table, change);
   if (reason != nullptr) {
     lay_down(change, table, keys_of(change, table.key), reason);
-    ++counters_.dead_lettered;
-    return;
+    return count(taken.outcomes, change.source_kind, Outcome::kDeadLettered);
   }
   unit_.add(change);
-  ++counters_.applied;
+  count(taken.outcomes, change.source_kind, Outcome::kApplied);
 }
 
 void RowSink::take_state(const Taken& taken) {
@@ -258,14 +260,15 @@ void RowSink::take_state(const Taken& taken) {
   const bool moves = change.kind == ChangeKind::kUpdate && *old_key != *new_key;
   // A row that moves takes its chain of letters along.
   if (closed(taken, *old_key) || (new_key && closed(taken, *new_key))) {
-    ++counters_.dead_lettered;
-    if (moves && table.lettered.insert(*new_key).second) state_[letter_key(table, *new_key)] = "";
+    count(taken.outcomes, change.kind, Outcome::kDeadLettered);
+    if (moves && table.lettered.emplace(*new_key, Position{}).second) state_[letter_key(table, *new_key)] = "";
     return;
   }
-  ++counters_.applied;
+  count(taken.outcomes, change.kind, Outcome::kApplied);
   if (removes) return remove_row(taken, *old_key);
   if (moves) {
-    const TupleView known = unit_.row_of(*table.relation, *old_key);
+    // Behind a letter the unit does not know the row as the source had it.
+    const TupleView known = table.lettered.contains(*old_key) ? TupleView() : unit_.row_of(*table.relation, *old_key);
     const std::string before(known.bytes());
     remove_row(taken, *old_key);
     // The values that were not sent are those of the row under its former key.
@@ -273,7 +276,7 @@ void RowSink::take_state(const Taken& taken) {
       Change whole = change;
       const TupleView old_row = change.old_kind == OldTuple::kFull ? change.old_row : TupleView();
       whole.new_row = TupleView(unit_.own(completed(change.new_row, TupleView(before), old_row).bytes));
-      return put_row({whole, taken.transaction, table}, *new_key);
+      return put_row({whole, taken.transaction, table, taken.outcomes}, *new_key);
     }
   }
   put_row(taken, *new_key);
@@ -286,29 +289,30 @@ bool RowSink::take_new_row(const Taken& taken) {
   if (refusal_of(table, row) != nullptr) return false;
   unit_.insert(row, table.key);
   table.empty = false;
-  ++counters_.applied;
+  count(taken.outcomes, taken.change.kind, Outcome::kApplied);
   return true;
 }
 
 void RowSink::put_row(const Taken& taken, const std::string& key) {
   RowTable& table = taken.table;
   const bool moved = taken.change.old_kind == OldTuple::kKey;
+  const bool behind_letter = table.lettered.contains(key);
   RowChange change = row_change(taken, operation_of(taken.change.kind));
   if (has_unchanged(change.new_row) && !too_long(change)) {
-    CompletedRow row = completed(change.new_row, unit_.row_of(*table.relation, key), whole_old_row(change));
+    CompletedRow row = completed(change.new_row, behind_letter ? TupleView() : unit_.row_of(*table.relation, key),
+                                 whole_old_row(change));
     change.new_row = TupleView(unit_.own(std::move(row.bytes)));
-    // Under another key the target has nothing to leave as it is.
-    if (!row.whole && (!traits_.takes_unchanged || moved || table.lacking.contains(key)))
+    // Under another key the target has nothing to leave as it is, and behind a letter not what it has to be.
+    if (!row.whole && (!traits_.takes_unchanged || moved || behind_letter || table.lacking.contains(key)))
       return note_lacking(taken, key);
   }
   if (const char* reason = refusal_of(table, change)) {
-    unit_.forget(*table.relation, key);
-    lay_down(change, table, {key}, reason);
-    --counters_.applied;
-    ++counters_.dead_lettered;
-    return;
+    // What came before it for this row is written: there the row stands until its letter is replayed.
+    lay_down(change, table, keys_of(change, table.key), reason);
+    return recount_as_letter(taken.outcomes, change.source_kind);
   }
   unit_.put(key, change);
+  pass_letter(table, key, taken.position());
   drop_lacking(table, key);
 }
 
@@ -319,11 +323,13 @@ void RowSink::remove_row(const Taken& taken, const std::string& key) {
     change.new_row = {};
     return change;
   }());
+  pass_letter(taken.table, key, taken.position());
   drop_lacking(taken.table, key);
 }
 
 void RowSink::note_lacking(const Taken& taken, const std::string& key) {
   RowTable& table = taken.table;
+  pass_letter(table, key, taken.position());
   const LackingRow row{taken.position(), taken.transaction.change_seq(taken.change.ordinal), taken.transaction.xid,
                        taken.transaction.commit_time};
   table.lacking[key] = row;

@@ -14,16 +14,17 @@ void RowSink::replay(const LetterReplay& replay) {
   const auto found = tables_.find(relation.oid.value());
   if (found == tables_.end()) refuse_unawaited(relation);
   RowTable& table = found->second;
-  if (table.key.empty()) refuse_replay(relation, "nothing tells its rows apart");
+  if (table.key.empty() && traits_.style == RowStyle::kState) refuse_replay(relation, "nothing tells its rows apart");
   if (table.lettered.empty()) refuse_unawaited(relation);
   if (table.standing != RowStanding::kCopied) refuse_replay(relation, "the table is held");
   const LetterChanges changes(replay, table.relation, table.fence);
   const ChangeBatch& batch = changes.batch();
-  open_keys(table, batch);
+  open_keys(table, changes, replay);
   const Counters before = counters_;
+  OutcomeCounts not_counted;
   unit_.keep(batch);
   for (const Change& change : batch.changes) {
-    const Taken taken{change, batch.transactions[change.transaction], table};
+    const Taken taken{change, batch.transactions[change.transaction], table, not_counted};
     if (traits_.style == RowStyle::kEvents) {
       take_event(taken);
     } else {
@@ -32,7 +33,7 @@ void RowSink::replay(const LetterReplay& replay) {
   }
   if (const auto letters = letters_.take(); !letters.empty())
     throw LetterRefused(changes.letter_at(letters.front().position), letters.front().reason);
-  counters_ = changes.counted(before);
+  counters_ = changes.counted(before, outcomes_.of(table.relation->display_name()));
   unflushed_ = true;
   if (replay.rehearsal) return;
   const std::span<const RowChange> rows = unit_.changes();
@@ -45,21 +46,29 @@ void RowSink::replay(const LetterReplay& replay) {
     throw LetterRefused(changes.letter_at(rows[row.at].position), row.reason);
   }
   unit_.clear();
-  state_.clear();
-  unflushed_ = false;
-  durable_ = pending_;
+  settle();
 }
 
-void RowSink::open_keys(RowTable& table, const ChangeBatch& batch) {
+void RowSink::open_keys(RowTable& table, const LetterChanges& changes, const LetterReplay& replay) {
   std::set<std::string> keys;
-  for (const Change& change : batch.changes) {
+  for (const Change& change : changes.batch().changes) {
+    const std::size_t at = changes.letter_of(change);
+    const Position& place = replay.letters[at].letter.position;
+    std::vector<std::string> of_change;
+    if (table.key.empty()) of_change.push_back(place_key(place));
     for (const TupleView row : {change.old_row, change.new_row}) {
-      if (!row.present()) continue;
-      if (auto key = key_tuple(row, change.old_row, table.key)) keys.insert(std::move(*key));
+      if (table.key.empty() || !row.present()) continue;
+      if (auto key = key_tuple(row, change.old_row, table.key)) of_change.push_back(std::move(*key));
+    }
+    for (std::string& key : of_change) {
+      const auto letter = table.lettered.find(key);
+      if (letter == table.lettered.end()) refuse_unawaited(*table.relation);
+      if (letter->second > place) throw LetterSuperseded(at, *table.relation, letter->second);
+      keys.insert(std::move(key));
     }
   }
   for (const std::string& key : keys) {
-    if (table.lettered.erase(key) == 0) refuse_unawaited(*table.relation);
+    table.lettered.erase(key);
     state_[letter_key(table, key)].reset();
   }
 }

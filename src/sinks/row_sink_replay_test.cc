@@ -27,19 +27,23 @@ class RowSinkReplayTest : public ::testing::Test {
  protected:
   RowSinkReplayTest() {
     open();
-    sink_->begin_copy({items()});
-    sink_->finish_copy({items(), {*SnapshotXids::parse("10:10:"), Lsn(1000), Batch::at(1000)}, 0});
+    copy(items());
+  }
+  void copy(const RelationPtr& relation) {
+    sink_->begin_copy({relation});
+    sink_->finish_copy({relation, {*SnapshotXids::parse("10:10:"), Lsn(1000), Batch::at(1000)}, 0});
     sink_->finish_copies({{1, Lsn(1000), 0}, Seq(1000), Batch::at(1000)});
   }
   void open() {
-    sink_ = std::make_unique<RowSink>(RowSinkSpec{.pipeline = "p", .source_id = "s", .display = "memory"},
-                                      std::make_unique<MemoryRowTarget>(rows_));
+    sink_ = std::make_unique<RowSink>(spec_, std::make_unique<MemoryRowTarget>(rows_));
     sink_->open();
   }
   /// Gives the letters.
   std::vector<DeadLetter> apply(Batch& batch) {
     sink_->apply(batch.done());
     std::vector<DeadLetter> letters = sink_->take_dead_letters();
+    sink_->write_out();
+    for (DeadLetter& letter : sink_->take_dead_letters()) letters.push_back(std::move(letter));
     sink_->flush();
     return letters;
   }
@@ -53,6 +57,7 @@ class RowSinkReplayTest : public ::testing::Test {
   }
 
   MemoryRows rows_;
+  RowSinkSpec spec_{.pipeline = "p", .source_id = "s", .display = "memory"};
   std::unique_ptr<RowSink> sink_;
   Clock clock_;
 };
@@ -81,6 +86,93 @@ TEST_F(RowSinkReplayTest, LettersAreAppliedTogetherInTheirPlacesAndTheirRowIsOpe
   later.begin().update(items(), {"3", "c", "z"});
   EXPECT_TRUE(apply(later).empty());
   EXPECT_THAT(rows_.tables["items"], ElementsAre(Pair("3", "3|c|z")));
+}
+
+LetterReplay replay_of(const DeadLetter& letter, const std::string& value) {
+  return {.letters = {{letter, {{items()->columns[1].name, value}}}}};
+}
+
+/// Later changes of a row with a letter are applied.
+class RowSinkApplyTest : public RowSinkReplayTest {
+ protected:
+  RowSinkApplyTest() {
+    spec_.apply_later = true;
+    open();
+  }
+};
+
+TEST_F(RowSinkApplyTest, ChangesBehindALetterAreAppliedAndTheLetterNeverOverwritesThem) {
+  Batch batch(clock_);
+  batch.begin().insert(items(), {"2", "never", "x"}).update(items(), {"2", "b", "y"});
+  batch.begin().insert(items(), {"3", "never", "x"});
+  const auto letters = apply(batch);
+  ASSERT_EQ(letters.size(), 2U);
+  expect_counts(1, 2);
+  open();
+  EXPECT_THAT(rows_.tables["items"], ElementsAre(Pair("2", "2|b|y")));
+  EXPECT_EQ(refusal(replay_of(letters[0], "set")), "TR650");
+  sink_->replay(replay_of(letters[1], "set"));
+  sink_->flush();
+  Batch later(clock_);
+  later.begin().update(items(), {"2", "never", "z"});
+  const auto newer = apply(later);
+  ASSERT_EQ(newer.size(), 1U);
+  open();
+  EXPECT_EQ(refusal({.letters = {{letters[0]}, {newer[0]}}}), "TR650");
+  sink_->replay(replay_of(newer[0], "set"));
+  sink_->flush();
+  EXPECT_THAT(rows_.tables["items"], ElementsAre(Pair("2", "2|set|z"), Pair("3", "3|set|x")));
+  EXPECT_EQ(refusal(replay_of(letters[0], "set")), "TR225");
+  expect_counts(3, 1);
+}
+
+TEST_F(RowSinkApplyTest, ARowThatMovesLeavesItsFormerKeyThoughItsNewOneIsRefused) {
+  Batch before(clock_);
+  before.begin().insert(items(), {"5", "a", "x"});
+  apply(before);
+  for (const char* refused : {"never", "server"}) {
+    Batch move(clock_);
+    move.begin().update_key(items(), {"5", {}, {}}, {"6", refused, "x"});
+    const auto letters = apply(move);
+    ASSERT_EQ(letters.size(), 1U);
+    EXPECT_TRUE(rows_.tables["items"].empty());
+    sink_->replay(replay_of(letters[0], "set"));
+    sink_->flush();
+    EXPECT_THAT(rows_.tables["items"], ElementsAre(Pair("6", "6|set|x")));
+    Batch back(clock_);
+    back.begin().update_key(items(), {"6", {}, {}}, {"5", "b", "x"});
+    apply(back);
+  }
+}
+
+TEST_F(RowSinkApplyTest, AKeyThatIsUsedAgainInTheSameUnitIsNewerThanTheLetterOfTheRowThatLeftIt) {
+  Batch before(clock_);
+  before.begin().insert(items(), {"5", "a", "x"});
+  apply(before);
+  Batch batch(clock_);
+  batch.begin().update_key(items(), {"5", {}, {}}, {"6", "server", "x"}).insert(items(), {"5", "c", "x"});
+  const auto letters = apply(batch);
+  ASSERT_EQ(letters.size(), 1U);
+  EXPECT_THAT(rows_.tables["items"], ElementsAre(Pair("5", "5|c|x")));
+  EXPECT_EQ(refusal(replay_of(letters[0], "set")), "TR650");
+}
+
+TEST_F(RowSinkReplayTest, ALetterOfAnEventWithoutKeyIsReplayedOnce) {
+  rows_.traits.style = RowStyle::kEvents;
+  open();
+  const auto keyless = tailrace::test::table("items", {{"id", 20}, {"v"}, {"big"}}, ReplicaIdentity::kFull);
+  copy(keyless);
+  Batch batch(clock_);
+  batch.begin().insert(keyless, {"1", "never", "x"}).insert(keyless, {"1", "b", "x"});
+  const auto letters = apply(batch);
+  ASSERT_EQ(letters.size(), 1U);
+  EXPECT_EQ(rows_.events.size(), 1U);
+  sink_->replay(replay_of(letters[0], "set"));
+  sink_->flush();
+  ASSERT_EQ(rows_.events.size(), 2U);
+  EXPECT_NE(rows_.events.back().find("1|set|x"), std::string::npos);
+  open();
+  EXPECT_EQ(refusal(replay_of(letters[0], "set")), "TR225");
 }
 
 }  // namespace

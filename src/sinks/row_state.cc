@@ -12,6 +12,7 @@ namespace {
 constexpr std::string_view kTable = "table:";
 constexpr std::string_view kLetter = "letter:";
 constexpr std::string_view kLacking = "lacking:";
+constexpr std::string_view kOutcomesOf = "outcomes:";
 constexpr std::string_view kHex = "0123456789abcdef";
 
 std::string hex(std::string_view bytes) {
@@ -147,6 +148,13 @@ std::string encode_table(const RowTable& table) {
   return bytes;
 }
 
+std::string encode_passed(const Position& at) {
+  std::string bytes;
+  ByteWriter out(bytes);
+  if (at != Position{}) append(at, out);
+  return bytes;
+}
+
 std::string encode_lacking(const LackingRow& row) {
   std::string bytes;
   ByteWriter out(bytes);
@@ -155,6 +163,42 @@ std::string encode_lacking(const LackingRow& row) {
   out.le32(row.xid.value());
   out.le64(static_cast<std::uint64_t>(row.commit_time.micros()));
   return bytes;
+}
+
+std::string outcomes_key(const std::string& table) { return std::string(kOutcomesOf) + hex(table); }
+
+/// Only what is not zero: (operation, outcome, changes).
+std::string encode_outcomes(const OutcomeCounts& counts) {
+  std::string bytes;
+  ByteWriter out(bytes);
+  for (std::size_t operation = 0; operation < OutcomeCounts::kOperations; ++operation) {
+    for (const Outcome outcome : kOutcomes) {
+      if (counts.of(operation, outcome) == 0) continue;
+      out.u8(static_cast<std::uint8_t>(operation));
+      out.u8(static_cast<std::uint8_t>(outcome));
+      out.le64(static_cast<std::uint64_t>(counts.of(operation, outcome)));
+    }
+  }
+  return bytes;
+}
+
+TableOutcomes read_outcomes(const StateMap& state) {
+  TableOutcomes all;
+  for (const auto& [key, bytes] : state) {
+    if (!key.starts_with(kOutcomesOf)) continue;
+    OutcomeCounts& counts = all[unhex(std::string_view(key).substr(kOutcomesOf.size()), key)];
+    try {
+      for (ByteReader in(bytes); !in.empty();) {
+        const std::uint8_t operation = in.u8();
+        const std::uint8_t outcome = in.u8();
+        if (operation >= OutcomeCounts::kOperations || outcome >= kOutcomes.size()) unreadable(key);
+        counts.set(operation, kOutcomes[outcome], static_cast<std::int64_t>(in.le64()));
+      }
+    } catch (const OutOfBytes&) {
+      unreadable(key);
+    }
+  }
+  return all;
 }
 
 std::map<std::uint32_t, RowTable> read_tables(const StateMap& state) {
@@ -177,11 +221,12 @@ std::map<std::uint32_t, RowTable> read_tables(const StateMap& state) {
     if (!letter && !key.starts_with(kLacking)) continue;
     auto [table, row] = place_of(std::string_view(key).substr(letter ? kLetter.size() : kLacking.size()), tables, key);
     if (table == nullptr) continue;
-    if (letter) {
-      table->lettered.insert(std::move(row));
-      continue;
-    }
     try {
+      if (letter) {
+        ByteReader in(bytes);
+        table->lettered.emplace(std::move(row), bytes.empty() ? Position{} : read_position(in));
+        continue;
+      }
       table->lacking.emplace(std::move(row), decode_lacking(bytes));
     } catch (const OutOfBytes&) {
       unreadable(key);

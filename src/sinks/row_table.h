@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "model/position.h"
@@ -53,8 +52,9 @@ struct RowTable {
   std::string reason;
   /// The last change that came was a truncate, so no row is older than the next one.
   bool empty = false;
-  /// Keys with a dead letter: all that follows for them is a letter, too, until a truncate.
-  std::unordered_set<std::string> lettered;
+  /// Keys with a dead letter, until a truncate: all that follows for them is a letter, too, or is applied; then the
+  /// place of the last such change.
+  std::unordered_map<std::string, Position> lettered;
   /// By key.
   std::unordered_map<std::string, LackingRow> lacking;
 

@@ -41,6 +41,8 @@ enum class RowOperation : std::uint8_t { kCopied, kInsert, kUpdate, kDelete, kTr
 /// puts `new_row` under its key; an update that moves a row is a delete and a put. Of events: as the source sent it.
 struct RowChange {
   RowOperation operation = RowOperation::kInsert;
+  /// What the source did: a row that moves is an update that comes as a delete and a put.
+  ChangeKind source_kind = ChangeKind::kInsert;
   OldTuple old_kind = OldTuple::kNone;
   /// The version that the rows are in: the table's at the target.
   const Relation* relation = nullptr;

@@ -61,6 +61,11 @@ void RowUnit::put(std::string_view key, const RowChange& change) {
   add(change);
 }
 
+const RowChange* RowUnit::change_of(const Relation& relation, std::string_view key) {
+  const std::uint32_t at = places_of(relation).find(key);
+  return at == KeyPlaces::kNone ? nullptr : &changes_[at];
+}
+
 TupleView RowUnit::row_of(const Relation& relation, std::string_view key) {
   const std::uint32_t at = places_of(relation).find(key);
   return at == KeyPlaces::kNone ? TupleView() : changes_[at].new_row;

@@ -33,6 +33,8 @@ class RowUnit {
   void put(std::string_view key, const RowChange& change);
   /// The row that is to be put under this key; absent where none is known here.
   TupleView row_of(const Relation& relation, std::string_view key);
+  /// The change that is to be written for this key; null: none. Lives until the unit is changed.
+  const RowChange* change_of(const Relation& relation, std::string_view key);
   /// What is known of the key goes; nothing becomes of it at the target.
   void forget(const Relation& relation, std::string_view key);
   /// What is known of the table goes.

@@ -15,20 +15,9 @@
 #include "model/snapshot.h"
 #include "sinks/comparison.h"
 #include "sinks/damaged_target.h"
+#include "sinks/outcomes.h"
 
 namespace tailrace::sinks {
-
-/// What became of the changes a sink received since its target was made; kept with the cursor.
-/// received = applied + filtered + dead_lettered + held.
-struct Counters {
-  std::uint64_t received = 0;
-  std::uint64_t applied = 0;
-  std::uint64_t filtered = 0;
-  std::uint64_t dead_lettered = 0;
-  std::uint64_t held = 0;
-
-  bool operator==(const Counters&) const = default;
-};
 
 /// A change the target cannot hold, kept whole. Its rows are never shown in logs.
 struct DeadLetter {
@@ -58,12 +47,18 @@ struct DeadLetter {
   }
 };
 
+/// Whether the target holds what it received of a table. kForNow: it lacks some, which comes by itself. kUntilDecided:
+/// until somebody does something.
+enum class Lack : std::uint8_t { kNone, kForNow, kUntilDecided };
+
 /// Something about one table or the target that a user should know of, with what mends it.
 struct SinkProblem {
   std::string code;
   std::string table;
   std::string what;
   std::string remedy;
+  /// Of the whole table; not of single rows.
+  Lack lack = Lack::kNone;
 };
 
 /// Rows that the target lacks because a value of theirs is known to nobody here.
@@ -224,9 +219,12 @@ class Sink {
   virtual Cursor flush() = 0;
 
   /// Some of the incomplete rows, others each time; nothing where there are none. A sink that knows no such rows needs
-  /// none of these three.
+  /// none of these four.
   virtual std::optional<IncompleteRows> incomplete() { return std::nullopt; }
   virtual std::uint64_t incomplete_rows() const { return 0; }
+  /// The place of the first change among the last ones of these rows; not of tables that are held, whose rows wait for
+  /// more than that.
+  virtual std::optional<Position> first_incomplete() const { return std::nullopt; }
   /// Takes rows that were read by key. REQUIRES: everything up to the fence's end is applied, and no transaction is
   /// half applied. Only rows that still are incomplete, and whose last change the fence contains, go in; durable with
   /// the next flush(). Gives how many.
@@ -284,6 +282,9 @@ class Sink {
   virtual void hurry() {}
 
   virtual Counters counters() const = 0;
+  /// The same by table and kind of change, as far as it is durable: all of it after open(), then what has changed since
+  /// the last call.
+  virtual TableOutcomes take_outcomes() = 0;
   /// Letters of the changes applied since the last flush; the runner stores them before it calls write_out() and
   /// flush().
   virtual std::vector<DeadLetter> take_dead_letters() = 0;

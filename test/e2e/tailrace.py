@@ -13,6 +13,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 BUILDS = ("build/crash/tailrace", "build/release/tailrace")
 COMMAND_TIMEOUT_S = 120
+# What becomes of a change.
+OUTCOMES = ("applied", "filtered", "dead_lettered", "held")
 
 
 class Exit(enum.IntEnum):
@@ -142,11 +144,12 @@ class Tailrace:
             raise RuntimeError(f"status failed: {answer}")
         return answer.json()
 
-    def wait(self, timeout_s: int = 60) -> Answer:
-        """Asks again while the program is still coming up."""
+    def wait(self, timeout_s: int = 60, *options: str) -> Answer:
+        """Asks again while the program is still coming up. Held tables are not waited for unless other options are given."""
         deadline = time.monotonic() + 20
         while True:
-            answer = self.command("wait", self.name, "--state", self.state, "--timeout", f"{timeout_s}s", timeout_s=timeout_s + 30)
+            answer = self.command("wait", self.name, "--state", self.state, "--timeout", f"{timeout_s}s",
+                                  *(options or ("--allow-held",)), timeout_s=timeout_s + 30)
             running = self.processes and self.processes[-1].code is None
             if answer.code in (Exit.DONE, Exit.TIMEOUT) or not running or time.monotonic() > deadline:
                 return answer
@@ -182,7 +185,26 @@ class Tailrace:
         raise AssertionError(f"no {code} after {timeout_s} s: {seen}")
 
     def close(self) -> None:
+        try:
+            if self.processes:
+                self.assert_counts_add_up()
+        finally:
+            for process in self.processes:
+                if process.code is None:
+                    process.signal(signal.SIGCONT)
+                    process.kill()
+
+    def assert_counts_add_up(self) -> None:
+        """Of each sink: what was received is what became of it, in all and by table and kind of change. Of a pipeline that never
+        noted any figures, or whose state a test has destroyed, there is nothing to be seen."""
         for process in self.processes:
-            if process.code is None:
-                process.signal(signal.SIGCONT)
-                process.kill()
+            process.signal(signal.SIGCONT)
+        answer = self.command("metrics", self.name, "--json", "--state", self.state)
+        if answer.code != Exit.DONE:
+            return
+        for sink in answer.json()["sinks"]:
+            assert sink["consumed"] == sum(sink[outcome] for outcome in OUTCOMES), sink
+            for outcome in OUTCOMES:
+                assert sink[outcome] == sum(table[outcome] for table in sink["tables"]), (outcome, sink)
+                assert all(sum(counts.get(outcome, 0) for counts in table["outcomes"].values()) == table[outcome] >= 0
+                           for table in sink["tables"]), (outcome, sink)

@@ -14,7 +14,7 @@ import pytest
 
 from e2e import kinds
 from e2e.cluster import Cluster
-from e2e.tailrace import Exit, Process, Tailrace
+from e2e.tailrace import OUTCOMES, Exit, Process, Tailrace
 from e2e.targets import TARGETS, ServerUnderTest, TargetUnderTest
 
 SERVERS = [target for target in TARGETS if issubclass(target, ServerUnderTest)]
@@ -66,7 +66,7 @@ class Followed:
         """Waits until all is there, and stops where the target is read only then."""
         self.wait()
         sink = self.sink()
-        assert sink["rows_received"] == sink["rows_applied"] + sink["rows_filtered"] + sink["dead_letters"] + sink["rows_held"], sink
+        assert sink["rows_received"] == sum(sink[f"rows_{outcome}"] for outcome in OUTCOMES), sink
         if not self.target.read_while_running:
             self.stop()
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from e2e.duckdb_file import rows
+from e2e.redis_server import RedisServer, hashes
 from e2e.shop import Shop
-from e2e.tailrace import Answer, Exit, preloaded
+from e2e.tailrace import OUTCOMES, Answer, Exit, preloaded
 
 SECRET = "s3cr3t-word"
 
@@ -103,7 +104,7 @@ def number_of(shop: Shop, key: str, operation: str) -> str:
 
 def sums_up(shop: Shop) -> bool:
     sink = shop.tailrace.status()["sinks"][0]
-    return sink["rows_received"] == sink["rows_applied"] + sink["rows_filtered"] + sink["dead_letters"] + sink["rows_held"]
+    return sink["rows_received"] == sum(sink[f"rows_{outcome}"] for outcome in OUTCOMES)
 
 
 @pytest.mark.smoke
@@ -114,7 +115,7 @@ def test_a_letter_is_replayed_in_its_place_with_all_that_waits_for_its_row(lette
     assert again.code != Exit.DONE and "[TR226]" in again.err and f"dead letter {inserted}" in again.err, str(again)
     assert lines(dlq(lettered, "show", inserted, "--json"))[0]["attempts"] == 2
     rehearsed = dlq(lettered, "replay", inserted, "--set", "n=1.5", "--dry-run", "--json")
-    assert rehearsed.json() == {"sink": "mirror", "replayed": 1, "followed": 0, "dry_run": True}
+    assert rehearsed.json() == {"sink": "mirror", "replayed": 1, "followed": 0, "superseded": 0, "dry_run": True}
     assert dlq(lettered, "count", "--json").json()["letters"] == 5
 
     change("UPDATE measures SET word = 'after' WHERE id = 3")
@@ -125,7 +126,7 @@ def test_a_letter_is_replayed_in_its_place_with_all_that_waits_for_its_row(lette
     change("UPDATE measures SET n = 7 WHERE id = 3")
     lettered.wait()
     done = dlq(lettered, "replay", inserted, chained, "--set", "n=1.5", "--json")
-    assert done.json() == {"sink": "mirror", "replayed": 2, "followed": 1, "dry_run": False}, str(done)
+    assert done.json() == {"sink": "mirror", "replayed": 2, "followed": 1, "superseded": 0, "dry_run": False}, str(done)
     # The row is an ordinary one again.
     change("UPDATE measures SET word = 'last' WHERE id = 3")
     copied = number_of(lettered, "1", "copy")
@@ -199,3 +200,54 @@ def test_a_full_store_holds_the_sink_and_skips_nothing(mirror: Shop, tmp_path: P
     assert [letter["new"]["id"] for letter in listed] == ["1"] and sums_up(mirror)
     mirror.stop()
     assert rows(mirror.target, "SELECT id FROM public.measures ORDER BY id") == [(2,), (3,)]
+
+
+APPLIES = """name: shop
+source: {{postgres: {{url: "{url}"}}}}
+log: {{journal: {{path: {state}}}}}
+validate: {{public.measures: {{range: {{n: {{max: 100}}}}}}}}
+sinks:
+  warehouse: {{duckdb: {{path: {target}, history: true}}, dead_letters: apply}}
+  cache: {{redis: {{url: "{redis}"}}, dead_letters: apply}}
+"""
+
+
+def test_rows_go_on_behind_their_letters_and_letters_never_overwrite_them(mirror: Shop, redis: RedisServer):
+    mirror.cluster.execute("CREATE TABLE measures (id int PRIMARY KEY, n int, word text)",
+                           "ALTER TABLE measures ALTER COLUMN word SET STORAGE EXTERNAL",
+                           "INSERT INTO measures SELECT g, g, repeat('w' || g, CASE WHEN g IN (2, 3) THEN 1 ELSE 2000 END) "
+                           "FROM generate_series(1, 5) g", database=mirror.database)
+    file = mirror.tailrace.directory / "shop.yaml"
+    file.write_text(APPLIES.format(url=mirror.cluster.url(mirror.database), state=mirror.tailrace.state, target=mirror.target, redis=redis.url))
+    mirror.process = mirror.tailrace.start("run", file)
+    mirror.wait()
+    for statements in (["UPDATE measures SET n = 1000 WHERE id = 1", "INSERT INTO measures VALUES (6, 1000, 'six'), (7, 1000, 'seven')"],
+                       # Its word was not sent, and the target's row is not to be trusted.
+                       ["UPDATE measures SET n = 11 WHERE id = 1", "DELETE FROM measures WHERE id = 6"],
+                       ["UPDATE measures SET id = 20, n = 1000 WHERE id = 2", "INSERT INTO measures VALUES (2, 22, 'again')"],
+                       ["UPDATE measures SET n = 1000 WHERE id = 3"], ["UPDATE measures SET n = 1000, word = 'changed' WHERE id = 5"],
+                       ["UPDATE measures SET n = 55 WHERE id = 5"]):
+        mirror.cluster.execute(*statements, database=mirror.database)
+        mirror.wait()
+    mirror.process.kill()
+    mirror.process = mirror.tailrace.start("run", file)
+    mirror.wait()
+    for sink in ("warehouse", "cache"):
+        letters = {(letter["new"]["id"], letter["operation"]): str(letter["id"])
+                   for letter in lines(dlq(mirror, "show", "--sink", sink, "--values", "--json"))}
+        assert set(letters) == {("1", "update"), ("6", "insert"), ("7", "insert"), ("20", "update"), ("3", "update"), ("5", "update")}
+        for newer in (("1", "update"), ("6", "insert"), ("20", "update"), ("5", "update")):
+            refused = dlq(mirror, "replay", letters[newer], "--sink", sink, "--set", "n=1")
+            assert refused.code == Exit.UNREACHABLE and "[TR650]" in refused.err, (newer, refused)
+        for last in (("7", "insert"), ("3", "update")):
+            assert dlq(mirror, "replay", letters[last], "--sink", sink, "--set", "n=1").code == Exit.DONE
+    mirror.wait()
+    mirror.stop()
+    expected = {str(key): (1 if key in (3, 7) else n, word) for key, n, word in mirror.cluster.query(
+        "SELECT id, n, word FROM measures WHERE id <> 20", database=mirror.database)}
+    assert set(expected) == {"1", "2", "3", "4", "5", "7"}
+    assert {str(key): (n, word) for key, n, word in rows(mirror.target, "SELECT id, n, word FROM public.measures")} == expected
+    found = hashes(redis, "public.measures:*")
+    assert {row["id"]: (int(row["n"]), row["word"]) for row in found.values()} == expected
+    current = rows(mirror.target, "SELECT id, n, word FROM public.measures__history WHERE is_current")
+    assert {str(key): (n, word) for key, n, word in current} == expected

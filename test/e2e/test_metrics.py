@@ -9,7 +9,7 @@ import time
 import pytest
 
 from e2e.shop import Shop
-from e2e.tailrace import Exit, binary
+from e2e.tailrace import OUTCOMES, Exit, binary
 from e2e.test_watching import ANYWHERE, address_of, get, samples
 
 LINE = re.compile(r"Pipeline Stats - Consumed: (\d+), Validated: (\d+), Loaded: (\d+), Errors: (\d+)")
@@ -41,12 +41,21 @@ def test_counters_are_what_was_done(worked: Shop):
     assert (now["name"], now["state"], sink["name"], sink["kind"]) == ("shop", "streaming", "mirror", "duckdb")
     assert sink["operations"] == {"insert": 6, "update": 3, "delete": 1, "truncate": 1, "message": sink["operations"]["message"]}
     tables = {table.pop("table"): table for table in sink["tables"]}
+    outcomes = {name: table.pop("outcomes") for name, table in tables.items()}
+    (wait_nudges,) = outcomes.pop("")["message"].items()
+    assert wait_nudges[0] == "filtered" and wait_nudges[1] == sink["operations"]["message"]
+    assert outcomes == {"public.measures": {"insert": {"applied": 3, "dead_lettered": 3}, "delete": {"applied": 1}},
+                        "public.customers": {"update": {"applied": 3}}, "public.empty_table": {"truncate": {"applied": 1}}}
+    for name, table in tables.items():
+        for outcome in OUTCOMES:
+            assert table.pop(outcome) == sum(counts.get(outcome, 0) for counts in outcomes.get(name, {}).values()) or name == ""
+    assert tables.pop("") == {"insert": 0, "update": 0, "delete": 0, "truncate": 0, "message": 0}
     assert tables == {"public.measures": {"insert": 6, "update": 0, "delete": 1, "truncate": 0, "message": 0},
                       "public.customers": {"insert": 0, "update": 3, "delete": 0, "truncate": 0, "message": 0},
                       "public.empty_table": {"insert": 0, "update": 0, "delete": 0, "truncate": 1, "message": 0}}
     assert sink["dead_lettered"] == sink["rejected"] == sink["errors"]["data"] == sink["dead_letters"] == 3
     assert sink["consumed"] == sink["processed"] == sink["validated"] + 3
-    assert sink["processed"] == sum(sink[outcome] for outcome in ("applied", "filtered", "dead_lettered", "held"))
+    assert sink["processed"] == sum(sink[outcome] for outcome in OUTCOMES)
     assert sink["error_rate"] == pytest.approx(3 / sink["processed"], abs=1e-5)
     assert sink["success_rate"] + sink["error_rate"] == pytest.approx(1)
     assert sink["batches"] > 0 and sink["average_batch_size"] >= 1 and sink["average_batch_seconds"] > 0
@@ -57,6 +66,8 @@ def test_counters_are_what_was_done(worked: Shop):
     assert over_http.keys() == now.keys() and over_http["sinks"][0]["tables"] != []
     found = samples(get(f"{worked.url}/metrics").text)
     assert found['tailrace_operations_total{pipeline="shop",sink="mirror",table="public.measures",op="insert"}'] == 6
+    one = 'tailrace_changes_total{pipeline="shop",sink="mirror",table="public.measures",op="insert",outcome="%s"}'
+    assert found[one % "dead_lettered"] == found[one % "applied"] == 3
     assert found['tailrace_lag_seconds_count{pipeline="shop",sink="mirror"}'] >= sink["batches"]
 
     worked.stop()
@@ -65,6 +76,16 @@ def test_counters_are_what_was_done(worked: Shop):
     for kept in ("consumed", "operations", "dead_lettered", "tables"):
         assert after["sinks"][0][kept] == metrics(worked)["sinks"][0][kept]
     assert after["sinks"][0]["operations"]["insert"] == 6
+
+    assert worked.tailrace.command("dlq", "drop", "shop", "--yes", "--state", worked.tailrace.state).code == Exit.DONE
+    worked.start()
+    worked.wait()
+    (dropped,) = worked.tailrace.status()["sinks"]
+    assert dropped["dead_letters"] == 0 and dropped["rows_dead_lettered"] == 3
+    assert dropped["rows_received"] == sum(dropped[f"rows_{outcome}"] for outcome in OUTCOMES)
+    again = {table["table"]: table["outcomes"] for table in metrics(worked)["sinks"][0]["tables"]}
+    assert {name: again[name] for name in outcomes} == outcomes
+    worked.stop()
 
 
 def test_people_see_the_same_figures(worked: Shop):

@@ -80,8 +80,7 @@ def test_a_pipeline_is_watched_over_http(mirror: Shop):
 
     found = samples(get(f"{url}/metrics").text)
     assert found['tailrace_changes_received_total{pipeline="shop",sink="mirror"}'] == sink["rows_received"] > 0
-    outcomes = [found[f'tailrace_changes_total{{pipeline="shop",sink="mirror",outcome="{outcome}"}}']
-                for outcome in ("applied", "filtered", "dead_lettered", "held")]
+    outcomes = [count for name, count in found.items() if name.startswith("tailrace_changes_total{")]
     assert sum(outcomes) == sink["rows_received"]
     assert found['tailrace_sink_state{pipeline="shop",sink="mirror",state="streaming"}'] == 1
     assert found['tailrace_source_connected{pipeline="shop"}'] == 1

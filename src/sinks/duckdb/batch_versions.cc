@@ -95,6 +95,7 @@ void BatchVersions::alter(Connection& connection) {
     TableShape next(step.after, spec_.on_unrepresentable, spec_.rules.get());
     next.history = table_.shape.history;
     next.intermediate = table_.shape.intermediate;
+    next.apply_later = table_.shape.apply_later;
     if (table_.whole_rows) next.go_by_whole_rows();
     if (step.change.nothing_visible) {
       table_.shape = std::move(next);

@@ -199,6 +199,7 @@ TableShape DuckdbSink::State::shape_of(const RelationPtr& relation) const {
   TableShape shape(relation, spec_.on_unrepresentable, spec_.rules.get());
   shape.history = keeps_history(spec_, relation->schema, relation->name);
   shape.intermediate = spec_.history_intermediate;
+  shape.apply_later = spec_.apply_later;
   return shape;
 }
 
@@ -282,7 +283,7 @@ void DuckdbSink::State::finish_copy(const CopiedTable& copied) {
     }
     tables_on_disk_->clear_chunks(table);
     for (std::string& key : letters_.take_copied_keys(copied.relation->schema, copied.relation->name)) {
-      if (key.empty() || !table.lettered.insert(key).second) continue;
+      if (key.empty() || !table.lettered.emplace(key, Position{}).second) continue;
       tables_on_disk_->add_letter(table, key);
     }
     if (table.shape.history) create_history(table, copied.fence.taken_at, copied.fence.end);

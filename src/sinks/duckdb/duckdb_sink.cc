@@ -59,6 +59,7 @@ Cursor DuckdbSink::flush() {
 }
 std::optional<sinks::IncompleteRows> DuckdbSink::incomplete() { return state_->incomplete(); }
 std::uint64_t DuckdbSink::incomplete_rows() const { return state_->incomplete_rows(); }
+std::optional<Position> DuckdbSink::first_incomplete() const { return state_->first_incomplete(); }
 std::uint64_t DuckdbSink::complete(const FencedRows& rows) {
   return state_->watch([&] { return state_->complete(rows); });
 }
@@ -78,6 +79,7 @@ sinks::SetAside DuckdbSink::set_aside() { return state_->set_aside(); }
 std::optional<Position> DuckdbSink::keeps_from() const { return state_->keeps_from(); }
 void DuckdbSink::hurry() { state_->hurry(); }
 sinks::Counters DuckdbSink::counters() const { return state_->counters(); }
+sinks::TableOutcomes DuckdbSink::take_outcomes() { return state_->take_outcomes(); }
 std::vector<sinks::DeadLetter> DuckdbSink::take_dead_letters() { return state_->take_dead_letters(); }
 std::vector<sinks::SinkProblem> DuckdbSink::problems() const { return state_->problems(); }
 
@@ -111,6 +113,7 @@ sinks::SinkState DuckdbSink::State::open() {
   tables_on_disk_->open(spec_);
   durable_ = tables_on_disk_->read_cursor();
   counters_ = tables_on_disk_->read_counters();
+  outcomes_.open(tables_on_disk_->read_outcomes(), counters_);
   for (auto& table : tables_on_disk_->read_tables(spec_)) adopt(std::move(table));
   if (durable_) pending_ = *durable_;
   side_->remove_leftovers();
@@ -185,6 +188,7 @@ void DuckdbSink::State::begin() {
 
 void DuckdbSink::State::roll_back() noexcept {
   for (auto& [name, table] : tables_) table->close_appenders();
+  if (tables_on_disk_) tables_on_disk_->close_appender();
   connection_->roll_back();
   in_transaction_ = false;
 }
@@ -213,7 +217,7 @@ Table* DuckdbSink::State::table_for(const Relation& relation, const Position& at
 
 void DuckdbSink::State::hold_left_out(Table& table, const Position& at) {
   table.hold = std::make_unique<Hold>(
-      Hold{"TR618", "the pipeline's tables leave it out, so it stands still since " + at.commit_end.str(), at});
+      Hold{kLeftOut, "the pipeline's tables leave it out, so it stands still since " + at.commit_end.str(), at});
   tables_on_disk_->write_hold(table, PgTime::now());
 }
 
@@ -261,8 +265,7 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch, bool inside) {
   TableBatch* last = nullptr;
   for (const Change& change : batch.changes) {
     if (change.kind == ChangeKind::kMessage) {
-      ++counters_.received;
-      ++counters_.filtered;
+      filter(change, "");
       continue;
     }
     if (change.relation != last_relation) {
@@ -282,9 +285,7 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch, bool inside) {
       last = place->second;
     }
     if (last == nullptr) {
-      if (change.kind == ChangeKind::kDescription) continue;
-      ++counters_.received;
-      ++counters_.filtered;
+      if (change.kind != ChangeKind::kDescription) filter(change, change.relation->display_name());
     } else if (!last->add(change)) {
       write_table(*last);
       last->restart();
@@ -296,6 +297,12 @@ void DuckdbSink::State::write_batch(const ChangeBatch& batch, bool inside) {
     write_table(*table);
     if (touched.size() > kOpenAppenders) table->table().close_appenders();
   }
+}
+
+void DuckdbSink::State::filter(const Change& change, const std::string& table) {
+  ++counters_.received;
+  ++counters_.filtered;
+  outcomes_.of(table).add(change.kind, sinks::Outcome::kFiltered);
 }
 
 void DuckdbSink::State::write_table(TableBatch& batch) {
@@ -311,13 +318,14 @@ void DuckdbSink::State::write_table(TableBatch& batch) {
 void DuckdbSink::State::record(TableBatch& batch) {
   const Table& table = batch.table();
   auto& findings = batch.findings();
-  counters_.received += findings.counts.received;
-  counters_.applied += findings.counts.applied;
-  counters_.dead_lettered += findings.counts.dead_lettered;
-  counters_.held += findings.counts.held;
+  counters_.received += findings.received;
+  for (const sinks::Outcome outcome : sinks::kOutcomes)
+    count_of(counters_, outcome) += static_cast<std::uint64_t>(findings.outcomes.total(outcome));
+  outcomes_.of(table.shape.relation->display_name()) += findings.outcomes;
   for (auto& letter : findings.letters) letters_.add(std::move(letter));
   if (findings.keys_cleared) tables_on_disk_->clear_keys(table);
   for (const auto& key : findings.new_lettered) tables_on_disk_->add_letter(table, key);
+  for (const auto& [key, at] : findings.passed) tables_on_disk_->pass_letter(table, key, at);
   // In this order: after a truncate a key may be dropped and noted anew.
   for (const auto& key : findings.no_longer_incomplete) tables_on_disk_->drop_incomplete(table, key);
   for (const auto& [key, row] : findings.new_incomplete) tables_on_disk_->put_incomplete(table, key, row);
@@ -357,6 +365,7 @@ Cursor DuckdbSink::State::flush() {
   begin();
   try {
     tables_on_disk_->write_cursor(spec_, pending_, counters_, PgTime::now());
+    tables_on_disk_->write_outcomes(outcomes_);
     TAILRACE_CRASH_POINT("duckdb.before_commit");
     connection_->run("COMMIT");
   } catch (...) {
@@ -365,6 +374,7 @@ Cursor DuckdbSink::State::flush() {
   }
   TAILRACE_CRASH_POINT("duckdb.after_commit");
   in_transaction_ = false;
+  outcomes_.settle();
   last_commit_ = SteadyClock::now();
   durable_ = pending_;
   return *durable_;
@@ -421,7 +431,8 @@ std::vector<sinks::SinkProblem> DuckdbSink::State::problems() const {
       problems.push_back({table->hold->code, shown, fmt::format("table {} is held: {}", shown, table->hold->reason),
                           table->hold->mended_by_copy() ? "none: it is copied beside the stream"
                           : table->hold->code == kGone  ? "none: it is copied again if it comes back"
-                                                        : copy_again(shown)});
+                                                        : copy_again(shown),
+                          table->hold->lack()});
     if (!table->incomplete.empty())
       problems.push_back(
           {"TR613", shown,

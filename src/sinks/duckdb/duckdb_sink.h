@@ -27,6 +27,7 @@ class DuckdbSink : public sinks::Sink {
   Cursor flush() override;
   std::optional<sinks::IncompleteRows> incomplete() override;
   std::uint64_t incomplete_rows() const override;
+  std::optional<Position> first_incomplete() const override;
   std::uint64_t complete(const FencedRows& rows) override;
   sinks::SideCopy* side_copy() override;
   sinks::ResumedCopy* resumed_copy() override;
@@ -38,6 +39,7 @@ class DuckdbSink : public sinks::Sink {
   std::optional<Position> keeps_from() const override;
   void hurry() override;
   sinks::Counters counters() const override;
+  sinks::TableOutcomes take_outcomes() override;
   std::vector<sinks::DeadLetter> take_dead_letters() override;
   std::vector<sinks::SinkProblem> problems() const override;
 

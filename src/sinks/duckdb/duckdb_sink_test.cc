@@ -48,6 +48,34 @@ TEST(DuckdbSink, CursorAndCountersSurviveReopening) {
   EXPECT_THAT(target.rows("public.items"), ElementsAre("1|a|x"));
 }
 
+TEST(DuckdbSink, WhatBecameOfChangesByTableSurvivesReopeningHoweverManyCommitsCountedIt) {
+  ::setenv("TAILRACE_BOUND_OUTCOME_ROWS", "5", 1);
+  Target target;
+  const auto t = items();
+  const auto other =
+      std::make_shared<Relation>(*table("others", {{"id", 20, -1, 1}, {"n", 1700, ((5 << 16) | 2) + 4}}));
+  other->oid = Oid(20000);
+  target.copy({{t, {}}, {other, {}}});
+  Clock clock;
+  for (int round = 0; round < 30; ++round) {
+    Batch batch(clock);
+    batch.begin().insert(t, {std::to_string(round), "a", "x"});
+    if (round % 3 == 0) batch.remove(t, {std::to_string(round), std::nullopt, std::nullopt});
+    if (round == 20) batch.insert(other, {"1", "NaN"});
+    target.apply(batch);
+    if (round % 7 == 0) target.open();
+  }
+  target.open();
+  const sinks::TableOutcomes all = target.sink().take_outcomes();
+  EXPECT_EQ(all.at("public.items").of(0, sinks::Outcome::kApplied), 30);
+  EXPECT_EQ(all.at("public.items").of(2, sinks::Outcome::kApplied), 10);
+  EXPECT_EQ(all.at("public.others").of(0, sinks::Outcome::kDeadLettered), 1);
+  EXPECT_EQ(all.size(), 2u);
+  EXPECT_EQ(target.sink().counters().received, 41u);
+  EXPECT_THAT(target.query("SELECT (count(*) < 30)::VARCHAR FROM tailrace.outcomes"), ElementsAre("true"));
+  ::unsetenv("TAILRACE_BOUND_OUTCOME_ROWS");
+}
+
 TEST(DuckdbSink, CheckpointsAreLeftToMaintenance) {
   Target target;
   const auto t = items();

@@ -83,6 +83,16 @@ std::uint64_t DuckdbSink::State::incomplete_rows() const {
   return count;
 }
 
+std::optional<Position> DuckdbSink::State::first_incomplete() const {
+  std::optional<Position> first;
+  for (const auto& [name, table] : tables_) {
+    if (table->hold) continue;
+    for (const auto& [key, row] : table->incomplete)
+      if (row.healable()) first = std::min(first.value_or(row.at), row.at);
+  }
+  return first;
+}
+
 std::uint64_t DuckdbSink::State::complete(const FencedRows& read) {
   const auto found = by_oid_.find(read.rows.relation->oid);
   if (found == by_oid_.end()) return 0;
@@ -133,7 +143,9 @@ std::uint64_t DuckdbSink::State::put_completed(Table& table, const FencedRows& r
       letters_.add(letter_for(table, row->second, tuple, broken != nullptr ? broken : reason));
       --counters_.applied;
       ++counters_.dead_lettered;
-      if (table.lettered.emplace(key).second) tables_on_disk_->add_letter(table, std::string(key));
+      outcomes_.of(table.shape.relation->display_name())
+          .move(ChangeKind::kUpdate, sinks::Outcome::kApplied, sinks::Outcome::kDeadLettered);
+      if (table.lettered.emplace(key, Position{}).second) tables_on_disk_->add_letter(table, std::string(key));
     }
     tables_on_disk_->drop_incomplete(table, row->first);
     table.incomplete.erase(row);

@@ -82,6 +82,43 @@ void TableWriter::end_versions() {
   if (batch_.keyed().truncated_by() != nullptr) end_all_versions();
 }
 
+/// Behind a letter the target may have a row or not: it goes, and with it its open version ends.
+void TableWriter::clear_rows() {
+  if (batch_.cleared().empty()) return;
+  connection_.run(
+      fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_cleared({}, moment TIMESTAMPTZ, lsn UBIGINT, seq UBIGINT)",
+                  declared('b', shape_.key_types())));
+  {
+    RowAppender rows(connection_, "temp", "tailrace_cleared", shape_.key_types());
+    for (const auto& [key, change] : batch_.cleared()) {
+      split_key(key, shape_.key.size(), key_fields_);
+      std::size_t at = 0;
+      for (const Field& field : key_fields_)
+        if (!rows.put(at++, field)) throw SuspectTable{&table_, batch_.position_of(*change), "a key could not be read"};
+      rows.set_int64(at++, effective(*change));
+      rows.set_int64(at++, lsn(*change));
+      rows.set_int64(at++, seq(*change));
+      rows.end_row();
+    }
+    rows.flush();
+  }
+  connection_.run(fmt::format("DELETE FROM {} AS t USING temp.tailrace_cleared AS k WHERE {}", table_.mirror_name(),
+                              equal_columns(*shape_.relation, shape_.key, "t", "k")));
+  if (shape_.history) {
+    const std::string history = table_.history_name();
+    const std::string matches = equal_columns(*shape_.relation, shape_.key, "h", "k") + " AND h.is_current";
+    // What began in the same transaction was never visible.
+    if (!shape_.intermediate)
+      connection_.run(fmt::format(
+          "DELETE FROM {} AS h USING temp.tailrace_cleared AS k WHERE {} AND h.from_seq = k.seq", history, matches));
+    connection_.run(
+        fmt::format("INSERT INTO {0} BY NAME SELECT {1} FROM {0} AS h JOIN temp.tailrace_cleared AS k ON {2}", history,
+                    ended_version("k.moment", "k.lsn", "k.seq"), matches));
+    connection_.run(fmt::format("DELETE FROM {} AS h USING temp.tailrace_cleared AS k WHERE {}", history, matches));
+  }
+  connection_.run("DROP TABLE temp.tailrace_cleared");
+}
+
 void TableWriter::end_staged(std::size_t count, bool continues, const Change& some) {
   const std::string history = table_.history_name();
   std::string source = "tailrace_endings";

@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 
 #include "base/error_code_for_test.h"
 #include "sinks/duckdb/test_target.h"
@@ -117,6 +119,73 @@ TEST(Replaying, WhatDoesNotFitTheTargetIsRefusedAndChangesNothing) {
   EXPECT_THAT(target.rows("public.t"), ElementsAre("1|9.00"));
   EXPECT_TRUE(target.sink().problems().empty());
 }
+
+class Applying : public ::testing::TestWithParam<bool> {};
+
+TEST_P(Applying, ChangesBehindALetterAreAppliedHoweverTheyComeAndLettersNeverOverwriteThem) {
+  DuckdbSpec spec;
+  spec.history = {"*"};
+  spec.apply_later = true;
+  Target target(spec);
+  const auto t = measures();
+  target.copy({{t, {{"1", "1.00"}, {"2", "2.00"}}}});
+  Clock clock;
+  std::vector<sinks::DeadLetter> letters;
+  const auto take = [&](Batch& batch) {
+    target.apply(batch);
+    for (auto& letter : target.sink().take_dead_letters()) letters.push_back(std::move(letter));
+  };
+  const std::vector<std::function<void(Batch&)>> changes = {
+      [&](Batch& b) { b.begin().update(t, {"1", "NaN"}); },
+      [&](Batch& b) { b.begin().update(t, {"1", "5.00"}); },
+      [&](Batch& b) { b.begin().insert(t, {"3", "NaN"}).update(t, {"3", "3.00"}); },
+      [&](Batch& b) { b.begin().insert(t, {"4", "NaN"}); },
+      [&](Batch& b) { b.begin().remove(t, {"4", std::nullopt}); },
+      [&](Batch& b) { b.begin().update_key(t, {"2", std::nullopt}, {"9", "NaN"}); },
+      [&](Batch& b) { b.begin().insert(t, {"2", "7.00"}); },
+      [&](Batch& b) { b.begin().update(t, {"1", "6.00"}); },
+  };
+  std::optional<Batch> all;
+  for (const auto& change : changes) {
+    if (GetParam()) all.reset();
+    if (!all) all.emplace(clock);
+    change(*all);
+    if (GetParam()) take(*all);
+  }
+  if (!GetParam()) take(*all);
+  ASSERT_EQ(letters.size(), 4u);
+  target.open();
+  EXPECT_THAT(target.rows("public.t"), ElementsAre("1|6.00", "2|7.00", "3|3.00"));
+  EXPECT_THAT(target.query("SELECT id::VARCHAR, n::VARCHAR FROM public.t__history WHERE is_current ORDER BY id"),
+              ElementsAre("1|6.00", "2|7.00", "3|3.00"));
+  EXPECT_THAT(target.query("SELECT n::VARCHAR FROM public.t__history WHERE id = 1 ORDER BY from_seq"),
+              ElementsAre("1.00", "5.00", "6.00"));
+  for (const auto& letter : letters) {
+    EXPECT_EQ(code_of([&] { target.sink().replay(replay_of({letter})); }), "TR650");
+    target.open();
+  }
+  letters.clear();
+  Batch newer(clock);
+  newer.begin().update(t, {"3", "NaN"});
+  newer.begin().insert(t, {"8", "NaN"});
+  take(newer);
+  target.open();
+  for (const auto& letter : letters) {
+    auto replay = replay_of({letter});
+    replay.letters[0].edits = {{"n", "3.50"}};
+    target.sink().replay(replay);
+    target.sink().flush();
+  }
+  target.open();
+  EXPECT_THAT(target.rows("public.t"), ElementsAre("1|6.00", "2|7.00", "3|3.50", "8|3.50"));
+  EXPECT_EQ(target.sink().counters().dead_lettered, 4u);
+  Batch last(clock);
+  last.begin().update(t, {"8", "9.00"}).remove(t, {"1", std::nullopt});
+  take(last);
+  EXPECT_THAT(target.rows("public.t"), ElementsAre("2|7.00", "3|3.50", "8|9.00"));
+}
+
+INSTANTIATE_TEST_SUITE_P(OneByOneAndTogether, Applying, ::testing::Bool());
 
 }  // namespace
 }  // namespace tailrace::duckdb::test

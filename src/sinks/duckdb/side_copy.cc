@@ -104,7 +104,7 @@ void DuckdbSink::State::Side::loaded(const CopiedTable& copied) {
   hidden_->copied_rows = copied.rows;
   if (!where_.empty()) return part_loaded();
   for (std::string& key : state_.letters_.take_copied_keys(relation.schema, relation.name))
-    if (!key.empty()) hidden_->lettered.insert(std::move(key));
+    if (!key.empty()) hidden_->lettered.emplace(std::move(key), Position{});
 }
 
 void DuckdbSink::State::Side::replay(const ChangeBatch& batch, const Position& until) {
@@ -229,7 +229,7 @@ void DuckdbSink::State::Side::merge_history(const Table& table) {
 void DuckdbSink::State::Side::write_state(const Table& table) {
   StateTables& state = *state_.tables_on_disk_;
   state.clear_keys(table);
-  for (const std::string& key : table.lettered) state.add_letter(table, key);
+  for (const auto& [key, passed] : table.lettered) state.add_letter(table, key, passed);
   for (const auto& [key, row] : table.incomplete) state.put_incomplete(table, key, row);
   state.write_table(table);
   state.write_hold(table, PgTime::now());

@@ -214,9 +214,10 @@ void DuckdbSink::State::Side::merge_part() {
   table.close_appenders();
   hidden_->close_appenders();
   // Rows that the target cannot hold, or still asks for: theirs is another way.
-  std::vector<std::string> others(table.lettered.begin(), table.lettered.end());
+  std::vector<std::string> others;
+  for (const auto& [key, passed] : table.lettered) others.push_back(key);
   for (const auto& [key, row] : table.incomplete) others.push_back(key);
-  others.insert(others.end(), hidden_->lettered.begin(), hidden_->lettered.end());
+  for (const auto& [key, passed] : hidden_->lettered) others.push_back(key);
   for (const auto& [key, row] : hidden_->incomplete) others.push_back(key);
   Difference difference;
   state_.write_alone([&] {

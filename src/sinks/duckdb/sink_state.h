@@ -20,6 +20,7 @@
 #include "sinks/duckdb/table.h"
 #include "sinks/duckdb/table_batch.h"
 #include "sinks/letter_box.h"
+#include "sinks/letter_replay.h"
 
 namespace tailrace::duckdb {
 
@@ -48,6 +49,7 @@ class DuckdbSink::State {
   Cursor flush();
   std::optional<sinks::IncompleteRows> incomplete();
   std::uint64_t incomplete_rows() const;
+  std::optional<Position> first_incomplete() const;
   std::uint64_t complete(const FencedRows& read);
   sinks::SideCopy* side_copy();
   sinks::ResumedCopy* resumed_copy();
@@ -55,6 +57,7 @@ class DuckdbSink::State {
   void replay(const sinks::LetterReplay& replay);
   void maintain();
   const sinks::Counters& counters() const { return counters_; }
+  sinks::TableOutcomes take_outcomes() { return outcomes_.take(); }
   std::vector<sinks::DeadLetter> take_dead_letters() { return letters_.take(); }
   std::vector<sinks::SinkProblem> problems() const;
 
@@ -83,6 +86,8 @@ class DuckdbSink::State {
   /// Nothing else in the target has the name that `table` gets.
   void make_room(const Relation& next, Table& table, const Position& at);
   void record(TableBatch& batch);
+  /// A change that no table of ours takes.
+  void filter(const Change& change, const std::string& table);
   /// Lets DuckDB use more where it could not hold so many tables' rows. Throws RetryError when that were too much.
   void provide_memory(const std::vector<std::unique_ptr<TableBatch>>& batches);
   void write_table(TableBatch& batch);
@@ -90,8 +95,9 @@ class DuckdbSink::State {
   /// RetryError.
   [[noreturn]] void give_up(const SuspectTable& suspect);
   std::uint64_t put_completed(Table& table, const FencedRows& read);
-  /// The rows of these changes wait for letters no more. Throws RefusedError TR225 when one does not.
-  void open_keys(Table& table, const ChangeBatch& batch);
+  /// Keys of the rows that wait for these letters, and may be written. Throws RefusedError TR225 when one does not
+  /// wait, LetterSuperseded when what is there is newer.
+  std::set<std::string> open_keys(Table& table, const sinks::LetterChanges& changes, const sinks::LetterReplay& replay);
   /// Both make right what differs from temp.tailrace_expected.
   std::uint64_t put_mirror_right(const Table& table);
   void put_history_right(const Table& table);
@@ -138,6 +144,7 @@ class DuckdbSink::State {
   std::optional<Cursor> durable_;
   Cursor pending_;
   sinks::Counters counters_;
+  sinks::Outcomes outcomes_;
   bool in_transaction_ = false;
   bool hurried_ = false;
   std::size_t incomplete_turn_ = 0;

@@ -59,6 +59,8 @@ struct DuckdbSpec {
   unsigned threads = std::max(1U, std::thread::hardware_concurrency() / 2);
   OnUnrepresentable on_unrepresentable = OnUnrepresentable::kDeadLetter;
   DroppedColumns dropped_columns = DroppedColumns::kHold;
+  /// Later changes of a row with a dead letter are applied.
+  bool apply_later = false;
   /// Give the file up when nothing flowed for so long. The runner acts on it by Sink::release().
   std::optional<std::chrono::milliseconds> release_when_idle;
 };

@@ -18,6 +18,10 @@ constexpr const char* kChunks =
     "CREATE TABLE tailrace.chunks(schema_name VARCHAR, table_name VARCHAR, first_page UBIGINT, end_page UBIGINT, "
     "snapshot VARCHAR, fence_lsn UBIGINT)";
 
+constexpr const char* kOutcomes =
+    "CREATE TABLE tailrace.outcomes(table_name VARCHAR, operation VARCHAR, applied BIGINT, filtered BIGINT, "
+    "dead_lettered BIGINT, held BIGINT)";
+
 constexpr const char* kSchema[] = {
     "CREATE SCHEMA tailrace",
     "CREATE TABLE tailrace.meta(format UBIGINT, pipeline VARCHAR, source_id VARCHAR, created_at TIMESTAMPTZ)",
@@ -29,12 +33,14 @@ constexpr const char* kSchema[] = {
     "relation BLOB, snapshot VARCHAR, fence_lsn UBIGINT, copied_rows UBIGINT)",
     "CREATE TABLE tailrace.lanes(schema_name VARCHAR, table_name VARCHAR, state VARCHAR, epoch UINTEGER, "
     "commit_lsn UBIGINT, ordinal UBIGINT, code VARCHAR, reason VARCHAR, since TIMESTAMPTZ)",
-    "CREATE TABLE tailrace.letters(schema_name VARCHAR, table_name VARCHAR, key BLOB)",
+    "CREATE TABLE tailrace.letters(schema_name VARCHAR, table_name VARCHAR, key BLOB, epoch UINTEGER, commit_lsn "
+    "UBIGINT, ordinal UBIGINT)",
     "CREATE TABLE tailrace.incomplete(schema_name VARCHAR, table_name VARCHAR, key BLOB, epoch UINTEGER, "
     "commit_lsn UBIGINT, ordinal UBIGINT, seq UBIGINT, since TIMESTAMPTZ, xid UINTEGER)",
     "CREATE TABLE tailrace.baselines(schema_name VARCHAR, table_name VARCHAR, effective_from TIMESTAMPTZ, "
     "from_lsn UBIGINT, versions UBIGINT, kept_until UBIGINT)",
     kChunks,
+    kOutcomes,
 };
 
 // What leads from each form to the next.
@@ -43,6 +49,13 @@ constexpr const char* kToTwo[] = {
     "ALTER TABLE tailrace.incomplete ADD COLUMN IF NOT EXISTS since TIMESTAMPTZ",
     "ALTER TABLE tailrace.incomplete ADD COLUMN IF NOT EXISTS xid UINTEGER",
     "ALTER TABLE tailrace.baselines ADD COLUMN IF NOT EXISTS kept_until UBIGINT",
+};
+
+constexpr const char* kToFour[] = {
+    kOutcomes,
+    "ALTER TABLE tailrace.letters ADD COLUMN epoch UINTEGER",
+    "ALTER TABLE tailrace.letters ADD COLUMN commit_lsn UBIGINT",
+    "ALTER TABLE tailrace.letters ADD COLUMN ordinal UBIGINT",
 };
 
 void in_one_transaction(Connection& connection, const std::function<void()>& write) {
@@ -103,6 +116,8 @@ void upgrade_state(Connection& connection, const DuckdbSpec& spec, std::uint64_t
     if (from < 2)
       for (const char* sql : kToTwo) connection.run(sql);
     if (from < 3) connection.run(kChunks);
+    if (from < 4)
+      for (const char* sql : kToFour) connection.run(sql);
     TAILRACE_CRASH_POINT("duckdb.state_upgrading");
     connection.run(fmt::format("UPDATE tailrace.meta SET format = {}", kStateFormat));
   });

@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "base/crash_point.h"
 #include "sinks/damaged_target.h"
 #include "sinks/duckdb/state_format.h"
 
@@ -110,6 +111,7 @@ std::vector<std::unique_ptr<Table>> StateTables::read_tables(const DuckdbSpec& s
     TableShape shape(decode_relation(row[0].second), spec.on_unrepresentable, spec.rules.get());
     shape.history = keeps_history(spec, shape.relation->schema, shape.relation->name);
     shape.intermediate = spec.history_intermediate;
+    shape.apply_later = spec.apply_later;
     auto table = std::make_unique<Table>(std::move(shape));
     table->state = state_of(row[1].second);
     if (row[2].first) table->fence.snapshot = snapshot_of(row[2].second, *table, spec);
@@ -124,9 +126,11 @@ std::vector<std::unique_ptr<Table>> StateTables::read_tables(const DuckdbSpec& s
 }
 
 void StateTables::read_keys(const TablesByName& tables) {
-  for (const TextRow& row : connection_.rows("SELECT schema_name, table_name, key FROM tailrace.letters"))
+  for (const TextRow& row :
+       connection_.rows("SELECT schema_name, table_name, key, coalesce(epoch, 0)::VARCHAR, coalesce(commit_lsn, "
+                        "0)::VARCHAR, coalesce(ordinal, 0)::VARCHAR FROM tailrace.letters"))
     if (const auto table = tables.find({row[0].second, row[1].second}); table != tables.end())
-      table->second->lettered.insert(row[2].second);
+      table->second->lettered.emplace(row[2].second, position_of(row, 3));
   for (const TextRow& row : connection_.rows(
            "SELECT schema_name, table_name, key, epoch::VARCHAR, commit_lsn::VARCHAR, ordinal::VARCHAR, seq::VARCHAR, "
            "epoch_us(since)::VARCHAR, xid::VARCHAR FROM tailrace.incomplete")) {
@@ -170,6 +174,64 @@ void StateTables::write_cursor(const DuckdbSpec& spec, const Cursor& cursor, con
       .bind(counters.dead_lettered)
       .bind(counters.held)
       .run();
+}
+
+sinks::TableOutcomes StateTables::read_outcomes() {
+  sinks::TableOutcomes all;
+  outcome_rows_there_ = 0;
+  for (const TextRow& row : connection_.rows("SELECT table_name, operation::VARCHAR, applied::VARCHAR, "
+                                             "filtered::VARCHAR, dead_lettered::VARCHAR, held::VARCHAR, "
+                                             "rows::VARCHAR FROM (SELECT table_name, operation, sum(applied) AS "
+                                             "applied, sum(filtered) AS filtered, sum(dead_lettered) AS "
+                                             "dead_lettered, sum(held) AS held, count(*) AS rows FROM "
+                                             "tailrace.outcomes GROUP BY ALL)")) {
+    outcome_rows_there_ += number(row[6].second);
+    for (std::size_t operation = 0; operation < sinks::OutcomeCounts::kOperations; ++operation) {
+      if (row[1].second != sinks::OutcomeCounts::operation_name(operation)) continue;
+      for (std::size_t n = 0; n < sinks::kOutcomes.size(); ++n)
+        all[row[0].second].set(operation, sinks::kOutcomes[n], signed_number(row[2 + n].second));
+    }
+  }
+  return all;
+}
+
+void StateTables::write_outcomes(const sinks::Outcomes& outcomes) {
+  if (outcomes.before().empty()) return;
+  // Appending is all that a commit has to pay; the rows are summed up once there are many.
+  constexpr std::uint64_t kManyRows = 20'000;
+  const bool sum_up = outcome_rows_there_ > bound_or_tested("OUTCOME_ROWS", kManyRows) + 10 * outcomes.all().size();
+  if (sum_up) {
+    outcome_rows_.reset();
+    connection_.run("DELETE FROM tailrace.outcomes");
+    outcome_rows_there_ = 0;
+    for (const auto& [table, counts] : outcomes.all()) append_outcomes(table, counts);
+  } else {
+    for (const auto& [table, before] : outcomes.before()) {
+      sinks::OutcomeCounts added = outcomes.all().at(table);
+      added -= before;
+      append_outcomes(table, added);
+    }
+  }
+  if (outcome_rows_) outcome_rows_->flush();
+}
+
+void StateTables::append_outcomes(const std::string& table, const sinks::OutcomeCounts& counts) {
+  if (!outcome_rows_) {
+    const TargetType text{};
+    outcome_rows_ = std::make_unique<RowAppender>(connection_, "tailrace", "outcomes", std::vector{text, text});
+  }
+  for (std::size_t operation = 0; operation < sinks::OutcomeCounts::kOperations; ++operation) {
+    const std::string_view name = sinks::OutcomeCounts::operation_name(operation);
+    bool any = false;
+    for (const sinks::Outcome outcome : sinks::kOutcomes) any = any || counts.of(operation, outcome) != 0;
+    if (!any) continue;
+    outcome_rows_->put(0, {FieldKind::kText, table});
+    outcome_rows_->put(1, {FieldKind::kText, name});
+    for (std::size_t n = 0; n < sinks::kOutcomes.size(); ++n)
+      outcome_rows_->set_int64(2 + n, counts.of(operation, sinks::kOutcomes[n]));
+    outcome_rows_->end_row();
+    ++outcome_rows_there_;
+  }
 }
 
 void StateTables::write_table(const Table& table) {
@@ -303,12 +365,20 @@ std::map<std::pair<std::string, std::string>, Lsn> StateTables::stopped_historie
   return stopped;
 }
 
-void StateTables::add_letter(const Table& table, const std::string& key) {
-  Statement(connection_, "INSERT INTO tailrace.letters VALUES (?, ?, ?)")
+void StateTables::add_letter(const Table& table, const std::string& key, const Position& passed) {
+  Statement(connection_, "INSERT INTO tailrace.letters VALUES (?, ?, ?, ?, ?, ?)")
       .bind(std::string_view(table.shape.relation->schema))
       .bind(std::string_view(table.shape.relation->name))
       .bind_blob(key)
+      .bind(std::uint64_t{passed.epoch})
+      .bind(passed.commit_end.value())
+      .bind(passed.ordinal)
       .run();
+}
+
+void StateTables::pass_letter(const Table& table, const std::string& key, const Position& at) {
+  drop_letter(table, key);
+  add_letter(table, key, at);
 }
 
 void StateTables::drop_letter(const Table& table, const std::string& key) {

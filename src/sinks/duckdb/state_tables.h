@@ -9,8 +9,10 @@
 
 #include "model/change_batch.h"
 #include "sinks/duckdb/handle.h"
+#include "sinks/duckdb/row_appender.h"
 #include "sinks/duckdb/spec.h"
 #include "sinks/duckdb/table.h"
+#include "sinks/outcomes.h"
 #include "sinks/sink.h"
 
 namespace tailrace::duckdb {
@@ -22,7 +24,11 @@ namespace tailrace::duckdb {
 ///   cursor      one row: how far the target is, and the counters
 ///   tables      the copied tables: relation, fence, rows
 ///   lanes       tables that are held, with the place and the reason
-///   letters     keys of dead letters
+///   letters     keys of dead letters, each with the place of the last change that was applied behind them, if there
+///   was
+///               one
+///   outcomes    what became of the changes of each table and kind: the sums of all its rows, each of which is what one
+///               commit added
 ///   incomplete  keys whose row is missing a value, each with the change that touched it last
 ///   chunks      pages of a table that is being copied whose rows are there, and under which fence; one without pages
 ///               says that the copy cannot go on from them
@@ -41,6 +47,11 @@ class StateTables {
   std::vector<std::unique_ptr<Table>> read_tables(const DuckdbSpec& spec);
 
   void write_cursor(const DuckdbSpec& spec, const Cursor& cursor, const sinks::Counters& counters, PgTime now);
+  sinks::TableOutcomes read_outcomes();
+  /// What has changed in them since they were settled.
+  void write_outcomes(const sinks::Outcomes& outcomes);
+  /// What is not yet handed to DuckDB is forgotten.
+  void close_appender() { outcome_rows_.reset(); }
   void write_table(const Table& table);
   /// All that is kept of a table, under its new name.
   void rename(const Relation& from, const Relation& to);
@@ -62,7 +73,9 @@ class StateTables {
   void move_chunks(const Table& table, const Fence& fence);
   void clear_chunks(const Table& table);
   void write_baseline(const Table& table, PgTime since, Lsn from);
-  void add_letter(const Table& table, const std::string& key);
+  void add_letter(const Table& table, const std::string& key, const Position& passed = {});
+  /// A change of that row was applied behind its letters.
+  void pass_letter(const Table& table, const std::string& key, const Position& at);
   void drop_letter(const Table& table, const std::string& key);
   /// In place of what was noted of that key before.
   void put_incomplete(const Table& table, const std::string& key, const IncompleteRow& row);
@@ -81,7 +94,12 @@ class StateTables {
   void read_keys(const TablesByName& tables);
   void read_holds(const TablesByName& tables);
 
+  void append_outcomes(const std::string& table, const sinks::OutcomeCounts& counts);
+
   Connection& connection_;
+  std::unique_ptr<RowAppender> outcome_rows_;
+  /// Of `outcomes`, those that are not summed up among them.
+  std::uint64_t outcome_rows_there_ = 0;
   std::optional<Statement> delete_cursor_;
   std::optional<Statement> insert_cursor_;
 };

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -14,6 +13,7 @@
 #include "model/snapshot.h"
 #include "sinks/duckdb/row_appender.h"
 #include "sinks/duckdb/table_shape.h"
+#include "sinks/sink.h"
 
 namespace tailrace::duckdb {
 
@@ -26,6 +26,8 @@ enum class TableState : std::uint8_t { kCopying, kCopied, kLost };
 
 /// The code of a table that the source does not have any more, or does not publish.
 inline constexpr const char* kGone = "TR629";
+/// The code of a table that the pipeline leaves out.
+inline constexpr const char* kLeftOut = "TR618";
 /// The code of a table that appeared behind the copy.
 inline constexpr const char* kNeverCopied = "TR614";
 /// The code of a table of which changes are missing from the log.
@@ -42,6 +44,11 @@ struct Hold {
   /// changed (TR610), what the target must hold (TR612), all of it (TR614), or what is missing (TR631).
   bool mended_by_copy() const {
     return code == "TR610" || code == "TR612" || code == kNeverCopied || code == kBehindGap;
+  }
+  /// Of a table that the source has no more, and of one that the pipeline leaves out, nothing is wanted.
+  sinks::Lack lack() const {
+    if (mended_by_copy()) return sinks::Lack::kForNow;
+    return code == kGone || code == kLeftOut ? sinks::Lack::kNone : sinks::Lack::kUntilDecided;
   }
 };
 
@@ -96,8 +103,9 @@ struct Table {
   bool whole_rows = false;
   /// The last change that came was a truncate, so no row is older than the next one.
   bool empty = false;
-  /// Keys with a dead letter: all that follows for them is a letter too, until a truncate.
-  std::unordered_set<std::string> lettered;
+  /// Keys with a dead letter, until a truncate: all that follows for them is a letter too, or is applied; then the
+  /// place of the last such change.
+  std::unordered_map<std::string, Position> lettered;
   /// By key.
   std::unordered_map<std::string, IncompleteRow> incomplete;
   /// For the writer connection; made when first needed.

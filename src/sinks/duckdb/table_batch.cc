@@ -1,13 +1,18 @@
 #include "sinks/duckdb/table_batch.h"
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
 namespace tailrace::duckdb {
+
+using sinks::Outcome;
+
 namespace {
 
 /// Rows of more bytes stay where they are when they become letters; for less it is not worth to hold the whole batch.
 constexpr std::size_t kShared = 256 << 10;
+constexpr const char* kBehindLetter = "an earlier change of this row is a dead letter";
 
 }  // namespace
 
@@ -25,16 +30,17 @@ bool TableBatch::add(const Change& change) {
   if (change.kind == ChangeKind::kDescription) return describe(change);
   const Transaction& transaction = transaction_of(change);
   if (table_.hold) {
-    ++findings_.counts.held;
+    count(change, Outcome::kHeld);
   } else if (table_.fence.contains(transaction.xid, transaction.commit_end)) {
-    ++findings_.counts.applied;
+    count(change, Outcome::kApplied);
   } else {
     const Relating relating = change.relation == accepted_ ? Relating::kTaken : accept_relation(change);
     if (relating == Relating::kAnew) return false;
-    if (relating == Relating::kTaken)
-      add_accepted(translation_ == nullptr ? change : translation_->translate(change, *shape_.relation));
+    if (relating == Relating::kTaken &&
+        !add_accepted(translation_ == nullptr ? change : translation_->translate(change, *shape_.relation)))
+      return false;
   }
-  ++findings_.counts.received;
+  ++findings_.received;
   return true;
 }
 
@@ -42,23 +48,29 @@ bool TableBatch::add(const Change& change) {
 bool TableBatch::describe(const Change& change) {
   const Transaction& transaction = transaction_of(change);
   if (table_.hold || change.relation == accepted_ || transaction.commit_end <= table_.fence.end) return true;
-  const Relating relating = accept_relation(change);
-  if (relating == Relating::kHeld) --findings_.counts.held;
-  return relating != Relating::kAnew;
+  return accept_relation(change) != Relating::kAnew;
 }
 
 void TableBatch::restart() {
   restarted_ = true;
   keyed_.emplace(shape_);
   multiset_.emplace(shape_);
+  cleared_.clear();
+  cleared_known_.clear();
   findings_ = {};
 }
 
-void TableBatch::add_accepted(const Change& change) {
-  if (change.kind == ChangeKind::kTruncate) return add_truncate(change);
-  if (shape_.keyed()) return add_keyed(change);
-  if (shape_.multiset()) return add_multiset(change);
-  add_append_only(change);
+bool TableBatch::add_accepted(const Change& change) {
+  if (change.kind == ChangeKind::kTruncate) {
+    add_truncate(change);
+  } else if (shape_.keyed()) {
+    return add_keyed(change);
+  } else if (shape_.multiset()) {
+    add_multiset(change);
+  } else {
+    add_append_only(change);
+  }
+  return true;
 }
 
 TableBatch::Relating TableBatch::accept_relation(const Change& change) {
@@ -95,7 +107,7 @@ void TableBatch::refuse_keyless(const Change& change) {
 void TableBatch::hold(const Change& change, const std::string& code, const std::string& reason) {
   table_.hold = std::make_unique<Hold>(Hold{code, reason, position_of(change)});
   findings_.newly_held = true;
-  ++findings_.counts.held;
+  count(change, Outcome::kHeld);
 }
 
 void TableBatch::refuse(const Change& change, const std::string& reason) {
@@ -116,12 +128,13 @@ void TableBatch::refuse(const Change& change, const std::string& reason) {
     letter.keep(change.old_row.bytes(), change.new_row.bytes());
   }
   findings_.letters.push_back(std::move(letter));
-  ++findings_.counts.dead_lettered;
+  count(change, Outcome::kDeadLettered);
   if (!shape_.keyed()) return;
   ByteView key;
   for (const TupleView tuple : {change.old_row, change.new_row}) {
     if (!tuple.present() || !read_key(tuple, change.old_row, shape_.key, keyed_->arena(), key)) continue;
-    if (table_.lettered.emplace(key).second) findings_.new_lettered.emplace_back(key);
+    if (table_.lettered.emplace(key, Position{}).second) findings_.new_lettered.emplace_back(key);
+    std::erase_if(cleared_known_, [key](ByteView known) { return known == key; });
   }
 }
 
@@ -155,13 +168,50 @@ bool TableBatch::lettered(ByteView key) const {
   return !table_.lettered.empty() && table_.lettered.contains(std::string(key));
 }
 
-void TableBatch::add_keyed(const Change& change) {
+bool TableBatch::is_cleared(ByteView key) const {
+  return std::ranges::find(cleared_known_, key) != cleared_known_.end();
+}
+
+bool TableBatch::absent(ByteView key) const {
+  if (is_cleared(key)) return true;
+  return !table_.incomplete.empty() && table_.incomplete.contains(std::string(key));
+}
+
+bool TableBatch::pass_letters(const Change& change, std::initializer_list<ByteView> keys) {
+  const auto unknown = [this](ByteView key) { return lettered(key) && !is_cleared(key); };
+  if (std::ranges::any_of(keys, unknown)) {
+    if (!keyed_->empty()) {
+      restarted_in_ = change.transaction;
+      return false;
+    }
+    for (const ByteView key : keys) {
+      if (!unknown(key)) continue;
+      cleared_.emplace_back(key, &change);
+      cleared_known_.push_back(key);
+    }
+  }
+  for (const ByteView key : keys) {
+    const auto letter = table_.lettered.find(std::string(key));
+    if (letter == table_.lettered.end()) continue;
+    letter->second = position_of(change);
+    findings_.passed.emplace_back(key, letter->second);
+  }
+  return true;
+}
+
+bool TableBatch::leave_key(const Change& change, ByteView old_key) {
+  if (!pass_letters(change, {old_key})) return false;
+  keyed_->remove(change, old_key, absent(old_key));
+  return true;
+}
+
+bool TableBatch::add_keyed(const Change& change) {
   const bool quiet = table_.lettered.empty() && table_.incomplete.empty();
   if (change.kind == ChangeKind::kInsert && quiet && shape_.check == nullptr && keyed_->only_inserts() &&
       !too_long(change.new_row)) {
     keyed_->insert_unseen(change);
-    ++findings_.counts.applied;
-    return;
+    count(change, Outcome::kApplied);
+    return true;
   }
   see_inserts();
   if (change.kind == ChangeKind::kInsert) return add_insert(change);
@@ -171,36 +221,58 @@ void TableBatch::add_keyed(const Change& change) {
   bool readable = read_key(old_row, {}, shape_.key, keyed_->arena(), old_key);
   if (readable && change.kind == ChangeKind::kUpdate)
     readable = read_key(change.new_row, change.old_row, shape_.key, keyed_->arena(), new_key);
-  if (!readable) return refuse_keyless(change);
-  if (lettered(old_key) || (change.kind == ChangeKind::kUpdate && lettered(new_key)))
-    return refuse(change, "an earlier change of this row is a dead letter");
-  if (const char* reason = obstacle(change.new_row)) return refuse(change, reason);
-  const bool absent = !table_.incomplete.empty() && table_.incomplete.contains(std::string(old_key));
-  if (change.kind == ChangeKind::kDelete) {
-    keyed_->remove(change, old_key, absent);
-  } else {
-    keyed_->update(change, old_key, new_key, absent);
+  if (!readable) {
+    refuse_keyless(change);
+    return true;
   }
-  ++findings_.counts.applied;
+  if (change.kind == ChangeKind::kDelete) new_key = old_key;
+  const bool behind_letter = lettered(old_key) || lettered(new_key);
+  if (behind_letter && !shape_.apply_later) {
+    refuse(change, kBehindLetter);
+    return true;
+  }
+  if (const char* reason = obstacle(change.new_row)) {
+    if (shape_.apply_later && old_key != new_key && !leave_key(change, old_key)) return false;
+    refuse(change, reason);
+    return true;
+  }
+  if (behind_letter && !pass_letters(change, {old_key, new_key})) return false;
+  if (change.kind == ChangeKind::kDelete) {
+    keyed_->remove(change, old_key, absent(old_key));
+  } else {
+    keyed_->update(change, old_key, new_key, absent(old_key));
+  }
+  count(change, Outcome::kApplied);
+  return true;
 }
 
-void TableBatch::add_insert(const Change& change) {
+bool TableBatch::add_insert(const Change& change) {
   ByteView key;
-  if (!read_key(change.new_row, {}, shape_.key, keyed_->arena(), key)) return refuse_keyless(change);
-  if (lettered(key)) return refuse(change, "an earlier change of this row is a dead letter");
-  if (const char* reason = obstacle(change.new_row)) return refuse(change, reason);
+  if (!read_key(change.new_row, {}, shape_.key, keyed_->arena(), key)) {
+    refuse_keyless(change);
+    return true;
+  }
+  const bool behind_letter = lettered(key);
+  const char* reason = behind_letter && !shape_.apply_later ? kBehindLetter : obstacle(change.new_row);
+  if (reason != nullptr) {
+    refuse(change, reason);
+    return true;
+  }
+  if (behind_letter && !pass_letters(change, {key})) return false;
   keyed_->insert(change, key);
-  ++findings_.counts.applied;
+  count(change, Outcome::kApplied);
+  return true;
 }
 
 void TableBatch::see_inserts() {
   if (keyed_->unseen().empty()) return;
   for (const Change* change : keyed_->take_unseen()) {
-    --findings_.counts.applied;
+    findings_.outcomes.remove(change->kind, Outcome::kApplied);
     if (table_.hold) {
-      ++findings_.counts.held;
-    } else {
-      add_insert(*change);
+      count(*change, Outcome::kHeld);
+    } else if (!add_insert(*change)) {
+      // A row of that key was inserted, and refused, just before.
+      keyed_->contradict(*change);
     }
   }
 }
@@ -214,7 +286,7 @@ void TableBatch::add_multiset(const Change& change) {
   if (takes_old && old_obstacle == nullptr) multiset_->take_old(change);
   if (change.kind != ChangeKind::kDelete && new_obstacle == nullptr) multiset_->add_new(change);
   if (old_obstacle == nullptr && new_obstacle == nullptr) {
-    ++findings_.counts.applied;
+    count(change, Outcome::kApplied);
   } else {
     refuse(change, new_obstacle != nullptr ? new_obstacle : old_obstacle);
   }
@@ -227,7 +299,7 @@ void TableBatch::add_append_only(const Change& change) {
   if (const char* reason = shape_.check == nullptr ? nullptr : shape_.check->refusal_of(change.new_row))
     return refuse(change, reason);
   keyed_->insert_unseen(change);
-  ++findings_.counts.applied;
+  count(change, Outcome::kApplied);
 }
 
 void TableBatch::add_truncate(const Change& change) {
@@ -242,9 +314,10 @@ void TableBatch::add_truncate(const Change& change) {
     findings_.keys_cleared = true;
   }
   findings_.new_lettered.clear();
+  findings_.passed.clear();
   findings_.new_incomplete.clear();
   findings_.no_longer_incomplete.clear();
-  ++findings_.counts.applied;
+  count(change, Outcome::kApplied);
 }
 
 }  // namespace tailrace::duckdb

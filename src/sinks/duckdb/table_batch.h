@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -60,12 +61,18 @@ class TableBatch {
   bool writes_old_rows() const { return !keyed_->only_inserts() || !multiset_->empty(); }
   KeyedFold& keyed() { return *keyed_; }
   MultisetFold& multiset() { return *multiset_; }
+  /// Rows that go before anything is written, if they are there, and the change that ends them: behind a letter nobody
+  /// knows whether the target has the row.
+  const std::vector<std::pair<ByteView, const Change*>>& cleared() const { return cleared_; }
 
   /// What the counters and the state tables have to learn of this batch.
   struct Findings {
-    sinks::Counters counts;
+    std::uint64_t received = 0;
+    sinks::OutcomeCounts outcomes;
     std::vector<sinks::DeadLetter> letters;
     std::vector<std::string> new_lettered;
+    /// Rows with letters of which a later change was applied.
+    std::vector<std::pair<std::string, Position>> passed;
     std::vector<std::pair<std::string, IncompleteRow>> new_incomplete;
     std::vector<std::string> no_longer_incomplete;
     bool keys_cleared = false;
@@ -77,11 +84,20 @@ class TableBatch {
   enum class Relating { kTaken, kHeld, kAnew };
   Relating accept_relation(const Change& change);
   bool describe(const Change& change);
-  void add_accepted(const Change& change);
+  /// False as add().
+  bool add_accepted(const Change& change);
   void refuse_keyless(const Change& change);
   void hold(const Change& change, const std::string& code, const std::string& reason);
-  void add_keyed(const Change& change);
-  void add_insert(const Change& change);
+  void count(const Change& change, sinks::Outcome outcome) { findings_.outcomes.add(change.kind, outcome); }
+  bool add_keyed(const Change& change);
+  bool add_insert(const Change& change);
+  /// `change` is applied to rows of these keys, of which some have a letter. False as add().
+  bool pass_letters(const Change& change, std::initializer_list<ByteView> keys);
+  bool is_cleared(ByteView key) const;
+  /// The change cannot be applied, but its row is not under its former key any more. False as add().
+  bool leave_key(const Change& change, ByteView old_key);
+  /// The target lacks the row though the source has it.
+  bool absent(ByteView key) const;
   void see_inserts();
   void add_multiset(const Change& change);
   void add_append_only(const Change& change);
@@ -108,6 +124,9 @@ class TableBatch {
   std::vector<char> scratch_;
   std::optional<KeyedFold> keyed_;
   std::optional<MultisetFold> multiset_;
+  std::vector<std::pair<ByteView, const Change*>> cleared_;
+  /// Of these, keys of whose row the fold knows all since.
+  std::vector<ByteView> cleared_known_;
   bool restarted_ = false;
   std::uint32_t restarted_in_ = 0;
   Findings findings_;

@@ -32,6 +32,8 @@ struct TableShape {
   bool whole_rows = false;
   bool history = false;
   bool intermediate = false;
+  /// Later changes of a row with a dead letter are applied.
+  bool apply_later = false;
   /// Null: its rows have to fulfil nothing.
   std::shared_ptr<const rules::RowCheck> check;
 };

@@ -62,6 +62,7 @@ TableWriter::Written TableWriter::write_row(RowAppender& rows, const RowImage& i
 void TableWriter::write_keyed() {
   KeyedFold& fold = batch_.keyed();
   if (fold.empty()) return;
+  clear_rows();
   fold.settle();
   const auto stage = [&](const RowImage& image, std::uint32_t base, bool version, const Change* ended_by) {
     if (base != KeyedFold::kNone && needs_target(image)) staged_.push_back({image, base, version, ended_by});
@@ -103,12 +104,12 @@ void TableWriter::write_unseen() {
       history.end_row();
       continue;
     }
-    --batch_.findings().counts.applied;
+    batch_.findings().outcomes.remove(change->kind, sinks::Outcome::kApplied);
     if (written == Written::kRefused) {
       batch_.refuse(*change, kValueNotHeld);
       continue;
     }
-    ++batch_.findings().counts.applied;
+    batch_.findings().outcomes.add(change->kind, sinks::Outcome::kApplied);
     ByteView key;
     if (shape_.keyed() && read_key(change->new_row, {}, shape_.key, batch_.keyed().arena(), key))
       batch_.note_incomplete(*change, key);

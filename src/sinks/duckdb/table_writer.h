@@ -29,6 +29,7 @@ class TableWriter {
   enum class Written { kWhole, kUnchanged, kRefused };
 
   void write_keyed();
+  void clear_rows();
   void write_unseen();
   void write_slots();
   void fill_staged();

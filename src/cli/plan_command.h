@@ -1,0 +1,9 @@
+#pragma once
+
+#include "cli/frame.h"
+
+namespace tailrace::cli {
+
+void add_plan_command(Frame& frame);
+
+}  // namespace tailrace::cli
