@@ -1,6 +1,9 @@
+#include <fmt/format.h>
+
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/crash_point.h"
 #include "sinks/duckdb/key.h"
@@ -63,10 +66,38 @@ std::set<std::string> DuckdbSink::State::open_keys(Table& table, const sinks::Le
       keys.emplace(key);
     }
   }
-  // Where later changes are applied, nobody knows whether the rows are there: as keys of letters they are cleared.
-  if (!table.shape.apply_later)
-    for (const std::string& key : keys) table.lettered.erase(key);
+  // Where later changes are applied, some of the rows are not there: as keys of letters they are cleared. Those that are
+  // there supply what was not sent.
+  for (const std::string& key : table.shape.apply_later ? keys_there(table, keys) : keys) table.lettered.erase(key);
   return keys;
+}
+
+std::set<std::string> DuckdbSink::State::keys_there(Table& table, const std::set<std::string>& keys) {
+  const std::vector<std::string> numbered(keys.begin(), keys.end());
+  std::vector<TargetType> types = table.shape.key_types();
+  types.push_back({.shape = vectors::Shape::kInt64});
+  connection_->run(fmt::format("CREATE OR REPLACE TEMP TABLE tailrace_keys({}, place BIGINT)",
+                               declared('b', table.shape.key_types())));
+  {
+    RowAppender rows(*connection_, "temp", "tailrace_keys", types);
+    std::vector<Field> fields;
+    for (std::size_t n = 0; n < numbered.size(); ++n) {
+      split_key(numbered[n], table.shape.key.size(), fields);
+      std::size_t at = 0;
+      for (const Field& field : fields) rows.put(at++, field);
+      rows.set_int64(at, static_cast<std::int64_t>(n));
+      rows.end_row();
+    }
+    rows.flush();
+  }
+  std::set<std::string> there;
+  for (const TextRow& row :
+       connection_->rows(fmt::format("SELECT k.place::VARCHAR FROM temp.tailrace_keys AS k SEMI JOIN {} AS t ON {}",
+                                     table.mirror_name(),
+                                     equal_columns(*table.shape.relation, table.shape.key, "t", "k"))))
+    there.insert(numbered.at(std::stoull(row.front().second)));
+  connection_->run("DROP TABLE temp.tailrace_keys");
+  return there;
 }
 
 }  // namespace tailrace::duckdb

@@ -98,6 +98,8 @@ class DuckdbSink::State {
   /// Keys of the rows that wait for these letters, and may be written. Throws RefusedError TR225 when one does not
   /// wait, LetterSuperseded when what is there is newer.
   std::set<std::string> open_keys(Table& table, const sinks::LetterChanges& changes, const sinks::LetterReplay& replay);
+  /// Of these keys, those of rows that the mirror has.
+  std::set<std::string> keys_there(Table& table, const std::set<std::string>& keys);
   /// Both make right what differs from temp.tailrace_expected.
   std::uint64_t put_mirror_right(const Table& table);
   void put_history_right(const Table& table);
