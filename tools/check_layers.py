@@ -14,12 +14,13 @@ MAX_LINES = 500
 
 # Room -> the rooms it may include besides itself. Everything points down.
 FORMATS = {"formats", "pgoutput"}
-BELOW_SINKS = {"base", "net", "model", "config", "rules", "vectors"} | FORMATS
+BELOW_SINKS = {"base", "net", "model", "config", "rules", "vectors", "sqlite"} | FORMATS
 ALLOWED = {
     "base": set(),
     "net": {"base"},
     "model": {"base"},
     "rules": {"base", "model"},
+    "sqlite": {"base", "model"},
     "pgoutput": {"base", "model"},
     "formats": {"base", "model", "pgoutput"},
     "vectors": {"base", "model", "formats"},
@@ -48,6 +49,7 @@ FOREIGN_HEADERS = {
     "openssl/evp.h": re.compile(r"^src/net/digest\.cc$"),
     "openssl/hmac.h": re.compile(r"^src/net/digest\.cc$"),
     "hiredis/read.h": re.compile(r"^src/sinks/redis/"),
+    "sqlite3.h": re.compile(r"^src/(sqlite|pipeline|sinks/lake)/"),
     "duckdb.h": re.compile(r"^src/(vectors|sinks/(duckdb|lake))/"),
     "httplib.h": re.compile(r"^src/server/http_server\.cc$"),
 }

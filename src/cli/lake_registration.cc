@@ -10,6 +10,7 @@
 #include "config/reference.h"
 #include "config/schema.h"
 #include "net/s3_credentials.h"
+#include "sinks/lake/ducklake_target.h"
 #include "sinks/lake/lake_target.h"
 
 namespace tailrace::cli {
@@ -23,8 +24,11 @@ using lake::LakeSpec;
 using lake::Partitioning;
 
 /// A step of a lake makes an object for each table, so it is not made for every few rows.
+constexpr const char* kDefaultPath = "{schema}/{table}";
 constexpr std::uint64_t kStepBytes = 64ULL << 20;
 constexpr std::chrono::seconds kStepWait{10};
+
+enum class Layout : std::uint8_t { kFolders, kDuckLake };
 
 enum class Addressing : std::uint8_t { kByServer, kPath, kHost };
 
@@ -41,7 +45,9 @@ struct LakeDraft : net::ConnectionTerms {
   Addressing addressing = Addressing::kByServer;
   Format format = Format::kParquet;
   Partitioning partition_by = Partitioning::kNone;
-  std::string path = "{schema}/{table}";
+  std::string path = kDefaultPath;
+  Layout layout = Layout::kFolders;
+  std::string catalog;
 };
 
 Object<LakeDraft> lake_object() {
@@ -55,6 +61,10 @@ Object<LakeDraft> lake_object() {
                             {{"none", Partitioning::kNone}, {"day", Partitioning::kDay}},
                             "Folders `date=YYYY-MM-DD` in each table's, by the commit's time in UTC.")
       .text("path", &LakeDraft::path, "The folder of a table, with `{schema}` and `{table}`.")
+      .choice<Layout>(
+          "layout", &LakeDraft::layout, {{"folders", Layout::kFolders}, {"ducklake", Layout::kDuckLake}},
+          "A folder for each table, or tables of DuckLake, which many processes read (`tailrace docs ducklake`).")
+      .text("catalog", &LakeDraft::catalog, "layout: ducklake: the catalog, as `sqlite:/DIRECTORY/FILE`.")
       .text("endpoint", &LakeDraft::endpoint,
             "S3: the server, as `https://host:port`; default: AWS_ENDPOINT_URL, else Amazon's.")
       .text("region", &LakeDraft::region, "S3: the region; default: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1.")
@@ -102,7 +112,20 @@ LakeSpec spec_of(const LakeDraft& draft) {
   spec.format = draft.format;
   spec.partitioning = draft.partition_by;
   spec.path = lake::TablePath(draft.path);
+  if (draft.layout == Layout::kDuckLake) {
+    if (draft.format != Format::kParquet || draft.path != kDefaultPath)
+      throw BadConfigError("TR857", "DuckLake has files of Parquet in folders of its own",
+                           "leave out `format` and `path`");
+    lake::read_catalog(draft.catalog, spec);
+  } else if (!draft.catalog.empty()) {
+    throw BadConfigError("TR857", "`catalog` belongs to another layout", "write `layout: ducklake`, too");
+  }
   return spec;
+}
+
+std::unique_ptr<sinks::RowTarget> lake_target(LakeSpec spec) {
+  if (!spec.catalog.empty()) return std::make_unique<lake::DuckLakeTarget>(std::move(spec));
+  return std::make_unique<lake::LakeTarget>(std::move(spec));
 }
 
 pipeline::SinkSetup lake_sink(const std::string& name, const LakeDraft& draft) {
@@ -111,7 +134,7 @@ pipeline::SinkSetup lake_sink(const std::string& name, const LakeDraft& draft) {
     LakeSpec own = spec;
     own.pipeline = room.pipeline;
     own.memory = room.memory;
-    return std::make_unique<lake::LakeTarget>(std::move(own));
+    return lake_target(std::move(own));
   });
   setup.delivery.gather = {.bytes = kStepBytes, .wait = kStepWait};
   return setup;

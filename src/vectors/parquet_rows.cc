@@ -71,13 +71,16 @@ ParquetRows::~ParquetRows() {
   duckdb_disconnect(&connection_);
 }
 
-void ParquetRows::run(const std::string& sql) {
+void ParquetRows::run(const std::string& sql, FileStatistics* answer) {
   duckdb_result result;
   const duckdb_state state = duckdb_query(connection_, sql.c_str(), &result);
   const char* error = duckdb_result_error(&result);
   const std::string message = error == nullptr ? "" : error;
+  const bool is_known = state != DuckDBError && answer != nullptr && read_statistics(result, *answer);
   duckdb_destroy_result(&result);
   if (state == DuckDBError) fail("make a Parquet file", message.c_str());
+  if (answer != nullptr && !is_known)
+    throw DefectError("DuckDB says of a Parquet file something else than its statistics");
 }
 
 void ParquetRows::end_row() {
@@ -100,7 +103,7 @@ std::string ParquetRows::copy_statement(int descriptor) const {
   for (const std::size_t column : order_) order += fmt::format("{}c{}", order.empty() ? " ORDER BY " : ", ", column);
   return fmt::format(
       "COPY (SELECT {} FROM temp.rows{}) TO '/proc/self/fd/{}' "
-      "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)",
+      "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false, RETURN_STATS true)",
       listed, order, descriptor);
 }
 
@@ -110,7 +113,7 @@ UniqueFd ParquetRows::finish() {
   UniqueFd file(::memfd_create("parquet", MFD_CLOEXEC));
   if (!file) throw RetryError("TR853", "there is no memory for a file", "give the machine more memory");
   const std::lock_guard lock(engine_->making());
-  run(copy_statement(file.get()));
+  run(copy_statement(file.get()), &statistics_);
   return file;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/unique_fd.h"
 #include "duckdb.h"
+#include "vectors/file_statistics.h"
 #include "vectors/row_chunk.h"
 #include "vectors/types.h"
 
@@ -57,9 +58,12 @@ class ParquetRows {
   void take_in();
   /// The file, in memory. REQUIRES: the last call.
   UniqueFd finish();
+  /// REQUIRES: finish().
+  const FileStatistics& statistics() const { return statistics_; }
 
  private:
-  void run(const std::string& sql);
+  /// `answer`: takes what DuckDB says; null: nobody asks.
+  void run(const std::string& sql, FileStatistics* answer = nullptr);
   std::string copy_statement(int descriptor) const;
 
   const std::shared_ptr<ParquetEngine> engine_;
@@ -68,6 +72,7 @@ class ParquetRows {
   duckdb_connection connection_ = nullptr;
   duckdb_appender appender_ = nullptr;
   std::optional<RowChunk> chunk_;
+  FileStatistics statistics_;
 };
 
 }  // namespace tailrace::vectors

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from e2e import kinds
+from e2e import ducklake, kinds
 from e2e.clickhouse_server import ClickhouseServer
 from e2e.duckdb_file import rows as duckdb_rows
 from e2e.lake import events as lake_events
@@ -374,9 +374,11 @@ class Lake(FilesUnderTest):
     def connection(self) -> duckdb.DuckDBPyConnection:
         return duckdb.connect()
 
+    def events(self, schema: str, table: str) -> list[dict]:
+        return lake_events(self.connection(), self.place, schema, table, self.form)
+
     def rows(self, schema: str, table: str, columns: tuple[str, ...]) -> list[tuple]:
-        return [tuple(as_text(row.get(column)) for column in columns) for row in
-                self.played(lake_events(self.connection(), self.place, schema, table, self.form))]
+        return [tuple(as_text(row.get(column)) for column in columns) for row in self.played(self.events(schema, table))]
 
     @staticmethod
     def played(events: list[dict]) -> list[dict]:
@@ -390,6 +392,23 @@ class Lake(FilesUnderTest):
 
     def kinds(self, query: Callable[[str], list[tuple]]) -> list[dict]:
         return self.played(lake_values(self.place, "public", "kinds", self.form))
+
+
+class LakeDuckLake(Lake):
+    """The same in tables of DuckLake, read by DuckDB's own extension."""
+
+    crash_points = ("ducklake.file_written", "ducklake.before_commit", "ducklake.committing", "ducklake.committed")
+
+    @property
+    def catalog(self) -> Path:
+        return self.directory / "catalog.sqlite"
+
+    def options(self) -> str:
+        return f'url: "file://{self.place}", layout: ducklake, catalog: "sqlite:{self.catalog}"'
+
+    def events(self, schema: str, table: str) -> list[dict]:
+        with ducklake.attached(self.catalog) as connection:
+            return ducklake.events(connection, schema, table) if ducklake.has_table(connection, schema, table) else []
 
 
 @functools.cache
@@ -478,4 +497,4 @@ class Snowflake(ServerUnderTest):
 
 
 TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Clickhouse, ClickhouseEvents, Redis, RedisJson, RedisStream, Webhook,
-                                                WebhookBatches, Lake, LakeS3, Snowflake)
+                                                WebhookBatches, Lake, LakeS3, LakeDuckLake, Snowflake)

@@ -21,7 +21,18 @@ bool is_plain(char c) {
          c == '.' || static_cast<unsigned char>(c) >= 0x80;
 }
 
-std::string as_folder(std::string_view name) {
+std::string digits_of(const Position& position) {
+  return fmt::format("{:08x}{:016x}{:016x}", position.epoch, position.commit_end.value(), position.ordinal);
+}
+
+[[noreturn]] void refuse(const std::string& text, const std::string& why) {
+  throw BadConfigError("TR857", fmt::format("`path: {}` {}", text, why),
+                       "write folders with {table}, and {schema} where tables of several schemas have one name");
+}
+
+}  // namespace
+
+std::string name_as_folder(std::string_view name) {
   std::string out;
   for (const char c : name) {
     const bool hides = out.empty() && (c == '.' || c == '_');
@@ -33,17 +44,6 @@ std::string as_folder(std::string_view name) {
   }
   return out;
 }
-
-std::string digits_of(const Position& position) {
-  return fmt::format("{:08x}{:016x}{:016x}", position.epoch, position.commit_end.value(), position.ordinal);
-}
-
-[[noreturn]] void refuse(const std::string& text, const std::string& why) {
-  throw BadConfigError("TR857", fmt::format("`path: {}` {}", text, why),
-                       "write folders with {table}, and {schema} where tables of several schemas have one name");
-}
-
-}  // namespace
 
 TablePath::TablePath(const std::string& text) : text_(text) {
   if (text_.ends_with(kPartition)) text_.resize(text_.size() - kPartition.size());
@@ -64,10 +64,10 @@ std::string TablePath::of(const Relation& relation) const {
   for (std::size_t at = 0; at < text_.size();) {
     const std::string_view rest = std::string_view(text_).substr(at);
     if (rest.starts_with(kSchema)) {
-      out += as_folder(relation.schema);
+      out += name_as_folder(relation.schema);
       at += kSchema.size();
     } else if (rest.starts_with(kTable)) {
-      out += as_folder(relation.name);
+      out += name_as_folder(relation.name);
       at += kTable.size();
     } else {
       out += text_[at++];

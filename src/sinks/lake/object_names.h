@@ -12,6 +12,10 @@ namespace tailrace::lake {
 /// How a table's objects are divided into folders.
 enum class Partitioning : std::uint8_t { kNone, kDay };
 
+/// A name of a table or schema as one of a folder: all but letters, digits, "-", "_", "." and what is not ASCII becomes
+/// %XX, and so does a "." or "_" in front.
+std::string name_as_folder(std::string_view name);
+
 /// Where the objects of a table lie: text with `{schema}` and `{table}`. Immutable.
 class TablePath {
  public:
@@ -20,8 +24,7 @@ class TablePath {
   explicit TablePath(const std::string& text);
 
   const std::string& text() const { return text_; }
-  /// The folder of this table, with a slash at its end. Names are written so that each stays within its place: all but
-  /// letters, digits, "-", "_", "." and what is not ASCII becomes %XX, and so does a "." or "_" in front.
+  /// The folder of this table, with a slash at its end. Names are written so that each stays within its place.
   std::string of(const Relation& relation) const;
 
  private:

@@ -17,6 +17,8 @@ class ParquetFile final : public RowFile {
   void append(const sinks::RowChange& change) override;
   void take_in() override { rows_.take_in(); }
   std::string finish() override;
+  /// REQUIRES: finish().
+  const vectors::FileStatistics& statistics() const { return rows_.statistics(); }
 
  private:
   void put_metas(const sinks::RowChange& change);

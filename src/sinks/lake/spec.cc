@@ -34,13 +34,27 @@ void read_bucket(std::string_view rest, LakeSpec& spec) {
 
 }  // namespace
 
+std::string LakeSpec::data_path() const {
+  return bucket ? fmt::format("s3://{}/{}", bucket->bucket, prefix) : directory.string() + "/";
+}
+
 std::string LakeSpec::display() const {
+  if (!catalog.empty()) return "ducklake:sqlite:" + catalog.string();
   return bucket ? fmt::format("{}/{}", bucket->display(), prefix) : directory.string();
 }
 
 std::unique_ptr<Store> LakeSpec::store() const {
   if (bucket) return std::make_unique<S3Store>(*bucket, prefix);
   return std::make_unique<LocalStore>(directory);
+}
+
+void read_catalog(std::string_view text, LakeSpec& spec) {
+  constexpr std::string_view kSqlite = "sqlite:";
+  const std::string_view file = text.starts_with(kSqlite) ? text.substr(kSqlite.size()) : std::string_view();
+  if (file.empty())
+    throw BadConfigError("TR857", fmt::format("`catalog: {}` is no file of SQLite", text.substr(0, text.find(':'))),
+                         "write `catalog: \"sqlite:/DIRECTORY/catalog.sqlite\"`");
+  spec.catalog = std::filesystem::absolute(std::filesystem::path(file)).lexically_normal();
 }
 
 void read_url(std::string_view url, LakeSpec& spec) {

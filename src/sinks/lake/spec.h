@@ -24,6 +24,8 @@ struct LakeSpec {
   Format format = Format::kParquet;
   Partitioning partitioning = Partitioning::kNone;
   TablePath path;
+  /// A catalog of DuckLake, in a SQLite file; empty: the lake is a layout of files.
+  std::filesystem::path catalog;
   std::string pipeline;
   /// What the sink may use, in bytes.
   std::uint64_t memory = 128ULL << 20;
@@ -31,8 +33,12 @@ struct LakeSpec {
   /// The place, for people.
   std::string display() const;
   std::unique_ptr<Store> store() const;
+  /// Where it begins, as DuckDB's readers write it, with a slash at its end.
+  std::string data_path() const;
 };
 
+/// Reads `sqlite:FILE`. Throws BadConfigError TR857.
+void read_catalog(std::string_view text, LakeSpec& spec);
 /// Reads `file://DIRECTORY`, a path, or `s3://BUCKET/PREFIX`. Throws BadConfigError TR857.
 void read_url(std::string_view url, LakeSpec& spec);
 /// Where the server of the bucket is: `http://HOST:PORT` or `https://HOST`; empty: Amazon's, of the region. A server of
