@@ -128,6 +128,8 @@ class Run:
         self._arms = draw_arms(seed, crash_points())
         self._armed: tuple[Arm, ...] = ()
         self._bounds = {f"TAILRACE_BOUND_{name}": str(self._draw.choice(sizes)) for name, sizes in TIGHT_BOUNDS.items()}
+        # In every other run all but short values go through files.
+        self._bounds["TAILRACE_BOUND_LONG_BYTES"] = str(2000 if seed % 2 else 32 << 20)
         self._trims = seed % 3 == 2 and bool(crash_points())
         if self._trims:
             self._bounds |= NOTHING_KEPT
