@@ -16,25 +16,25 @@ double seconds_since(SteadyClock::time_point from) {
   return std::chrono::duration<double>(SteadyClock::now() - from).count();
 }
 
-/// Two looks, between which the log grew by so many changes in a tenth of a second.
-void let_grow(Turns& turns, std::uint64_t changes) {
+/// Two looks, between which the log's numbers rose by so much in a tenth of a second.
+void let_grow(Turns& turns, std::uint64_t by) {
   static_cast<void>(turns.take(Seq(1000)));
   std::this_thread::sleep_for(milliseconds(110));
-  static_cast<void>(turns.take(Seq(1000 + changes)));
+  static_cast<void>(turns.take(Seq(1000 + by)));
 }
 
 TEST(TurnsTest, WhileTheLogGrowsSlowlyNobodyWaits) {
   Turns turns(1);
-  let_grow(turns, 500);
+  let_grow(turns, 500'000);
   const auto began = SteadyClock::now();
-  const Turns::Turn one = turns.take(Seq(1500));
-  const Turns::Turn other = turns.take(Seq(1500));
+  const Turns::Turn one = turns.take(Seq(501'000));
+  const Turns::Turn other = turns.take(Seq(501'000));
   EXPECT_LT(seconds_since(began), 0.09);
 }
 
 TEST(TurnsTest, WhileChangesPourInOneWorksAfterTheOther) {
   Turns turns(1);
-  let_grow(turns, 1'000'000);
+  let_grow(turns, 10'000'000);
   std::optional<Turns::Turn> one(turns.take(Seq(1'000'000'000)));
   std::atomic<bool> came = false;
   std::thread other([&] {
@@ -50,7 +50,7 @@ TEST(TurnsTest, WhileChangesPourInOneWorksAfterTheOther) {
 
 TEST(TurnsTest, WhoseTurnLastsLongHoldsUpNobody) {
   Turns turns(1);
-  let_grow(turns, 1'000'000);
+  let_grow(turns, 10'000'000);
   const Turns::Turn slow = turns.take(Seq(1'000'000'000));
   const auto began = SteadyClock::now();
   const Turns::Turn other = turns.take(Seq(1'000'000'000));
@@ -60,7 +60,7 @@ TEST(TurnsTest, WhoseTurnLastsLongHoldsUpNobody) {
 
 TEST(TurnsTest, ThereAreAsManyAsSaid) {
   Turns turns(2);
-  let_grow(turns, 1'000'000);
+  let_grow(turns, 10'000'000);
   const auto began = SteadyClock::now();
   const Turns::Turn one = turns.take(Seq(1'000'000'000));
   const Turns::Turn other = turns.take(Seq(1'000'000'000));
