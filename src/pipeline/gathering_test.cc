@@ -45,9 +45,9 @@ TEST_F(PipelineTest, WhatIsGatheredIsNotTakenForArrivedBecauseTheSourceIsIdleBeh
     const std::lock_guard lock(server_.mutex);
     server_.idle_until = Lsn(1150);
   }
-  EXPECT_THROW(running->wait(MemoryServer::end_of(0), "", 300ms, {}), TimeoutError);
+  EXPECT_THROW(running->wait({MemoryServer::end_of(0), "", 300ms}, {}), TimeoutError);
   server_.commit("b");
-  EXPECT_EQ(running->wait(MemoryServer::end_of(1), "", 5s, {}), MemoryServer::end_of(1));
+  EXPECT_EQ(running->wait({MemoryServer::end_of(1), "", 5s}, {}), MemoryServer::end_of(1));
   EXPECT_EQ(target_.look(), (Rows{"a", "b"}));
   EXPECT_EQ(running.finish(), "");
 }
