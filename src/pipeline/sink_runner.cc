@@ -475,20 +475,6 @@ bool SinkRunner::lend_wanted() const {
   return lend_wanted_;
 }
 
-Position SinkRunner::reached() const {
-  const std::lock_guard lock(mutex_);
-  return reached_;
-}
-
-std::optional<Position> SinkRunner::needed() const {
-  const std::lock_guard lock(mutex_);
-  if (detached_at_ && !attaching_) return journal_.stat().durable.position;
-  if (!durable_) return std::nullopt;
-  Position from = durable_->position;
-  for (const auto& kept : {keeps_from_, recopy_from_}) from = std::min(from, kept.value_or(from));
-  return from;
-}
-
 std::exception_ptr SinkRunner::failure() const {
   const std::lock_guard lock(mutex_);
   return failure_;

@@ -93,4 +93,18 @@ SinkCounts SinkRunner::counts(SinkStatus& status) const {
   return counts;
 }
 
+Position SinkRunner::reached() const {
+  const std::lock_guard lock(mutex_);
+  return reached_;
+}
+
+std::optional<Position> SinkRunner::needed() const {
+  const std::lock_guard lock(mutex_);
+  if (detached_at_ && !attaching_) return journal_.stat().durable.position;
+  if (!durable_) return std::nullopt;
+  Position from = durable_->position;
+  for (const auto& kept : {keeps_from_, recopy_from_}) from = std::min(from, kept.value_or(from));
+  return from;
+}
+
 }  // namespace tailrace::pipeline

@@ -66,8 +66,8 @@ std::set<std::string> DuckdbSink::State::open_keys(Table& table, const sinks::Le
       keys.emplace(key);
     }
   }
-  // Where later changes are applied, some of the rows are not there: as keys of letters they are cleared. Those that are
-  // there supply what was not sent.
+  // Where later changes are applied, some of the rows are not there: as keys of letters they are cleared. Those that
+  // are there supply what was not sent.
   for (const std::string& key : table.shape.apply_later ? keys_there(table, keys) : keys) table.lettered.erase(key);
   return keys;
 }
@@ -91,10 +91,9 @@ std::set<std::string> DuckdbSink::State::keys_there(Table& table, const std::set
     rows.flush();
   }
   std::set<std::string> there;
-  for (const TextRow& row :
-       connection_->rows(fmt::format("SELECT k.place::VARCHAR FROM temp.tailrace_keys AS k SEMI JOIN {} AS t ON {}",
-                                     table.mirror_name(),
-                                     equal_columns(*table.shape.relation, table.shape.key, "t", "k"))))
+  for (const TextRow& row : connection_->rows(
+           fmt::format("SELECT k.place::VARCHAR FROM temp.tailrace_keys AS k SEMI JOIN {} AS t ON {}",
+                       table.mirror_name(), equal_columns(*table.shape.relation, table.shape.key, "t", "k"))))
     there.insert(numbered.at(std::stoull(row.front().second)));
   connection_->run("DROP TABLE temp.tailrace_keys");
   return there;
