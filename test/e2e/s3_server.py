@@ -138,8 +138,8 @@ class S3Server:
         return [text for tag, text in texts(self.ask("GET", f"/{bucket}", {"uploads": "", "prefix": key})) if tag == "UploadId"]
 
     def download(self, bucket: str, prefix: str, into: Path) -> Path:
-        """All objects below the prefix, as files below `into`."""
-        for key in self.keys(bucket, prefix):
+        """All objects below the prefix, as files below `into`; not what a lake notes for itself, which comes and goes."""
+        for key in (key for key in self.keys(bucket, prefix) if not key.startswith(f"{prefix}_state/")):
             path = into / key.removeprefix(prefix)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self.ask("GET", f"/{bucket}/{key}"))
