@@ -4,7 +4,6 @@
 // The database has to be there and empty. Rows are those of `events` in load.sql. Prints one line of JSON: rows/s, CPU
 // seconds of this process per million rows, and its largest size. Making the batches is not counted.
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +14,7 @@
 
 #include "base/time.h"
 #include "model/change_batch.h"
+#include "process_cost.h"
 #include "sinks/clickhouse/clickhouse_target.h"
 #include "sinks/row_sink.h"
 
@@ -133,21 +133,6 @@ ChangeBatchPtr make_batch(const RelationPtr& relation, std::uint64_t first, std:
   batch->relations.push_back(relation);
   batch->buffers.push_back(std::move(bytes));
   return batch;
-}
-
-double cpu_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-long peak_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss / 1024;
 }
 
 /// Time and processor time, of many pieces together.

@@ -3,7 +3,6 @@
 //                      [--memory MIB] [--threads N] [--part]
 // Prints one line: rows/s, CPU seconds per million rows, the slowest batch, the process' largest size.
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include "model/change_batch.h"
+#include "process_cost.h"
 #include "sinks/duckdb/duckdb_sink.h"
 
 namespace {
@@ -165,21 +165,6 @@ class Load {
   std::uint64_t next_id_ = 1;
   std::uint64_t lsn_ = 1000000;
 };
-
-double cpu_seconds() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
-}
-
-long peak_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss / 1024;
-}
 
 double seconds_since(SteadyClock::time_point from) {
   return std::chrono::duration<double>(SteadyClock::now() - from).count();
