@@ -132,7 +132,7 @@ def test_a_start_without_inodes_ends_or_waits_and_loses_nothing(mirror: Shop, pa
 
 
 def test_a_start_with_little_memory_ends_or_waits_and_says_why(mirror: Shop):
-    for most in (100, 150, 200, 300):
+    for most in (100, 150, 200, 250, 300, 400):
         process = subprocess.Popen(["prlimit", f"--as={most << 20}", binary(), "mirror", mirror.cluster.url(mirror.database), mirror.target, "--state",
                                     mirror.tailrace.state, "--name", "shop", "--until-caught-up"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
