@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <set>
 #include <utility>
 
@@ -33,7 +34,7 @@ LettersReplayed SinkRunner::replay(LetterOrder order, milliseconds timeout) {
     return letters_replayed_ || replay_failure_ || state_ == State::kFailed || state_ == State::kStopped;
   });
   letter_order_.reset();
-  if (replay_failure_) std::rethrow_exception(replay_failure_);
+  if (replay_failure_) std::rethrow_exception(std::exchange(replay_failure_, nullptr));
   if (done && letters_replayed_) return *letters_replayed_;
   throw TimeoutError("TR221",
                      fmt::format("{} did not come to replaying letters (it is {})", setup_.name, name_of(state_)),
@@ -50,6 +51,8 @@ bool SinkRunner::replay_now() {
     order = std::move(*letter_order_);
     letter_order_.reset();
   }
+  std::exception_ptr failure;
+  bool of_the_letters = false;
   try {
     const LettersReplayed replayed = replay_letters(order);
     log::info("sink.replayed", "{}: {} dead letters {}applied, {} followed", setup_.name, replayed.replayed,
@@ -59,16 +62,19 @@ bool SinkRunner::replay_now() {
     changed_.notify_all();
     return order.rehearsal;
   } catch (const Error& error) {
-    {
-      const std::lock_guard lock(mutex_);
-      replay_failure_ = std::current_exception();
-      changed_.notify_all();
-    }
+    failure = std::current_exception();
     // The sink is well where it is the letters that cannot be; else its runner sees to it.
-    if (dynamic_cast<const RefusedError*>(&error) == nullptr && dynamic_cast<const BadConfigError*>(&error) == nullptr)
-      throw;
-    return true;
+    of_the_letters =
+        dynamic_cast<const RefusedError*>(&error) != nullptr || dynamic_cast<const BadConfigError*>(&error) != nullptr;
   }
+  {
+    // Who waits gets it alone where nobody else needs it: what both hold is freed by whoever is later.
+    const std::lock_guard lock(mutex_);
+    replay_failure_ = of_the_letters ? std::move(failure) : failure;
+    changed_.notify_all();
+  }
+  if (!of_the_letters) std::rethrow_exception(failure);
+  return true;
 }
 
 std::vector<KeptLetter> SinkRunner::replay_chain(std::vector<KeptLetter> chain, const LetterOrder& order,
