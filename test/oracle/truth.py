@@ -91,23 +91,25 @@ class Truth:
         self._altered = {table.id: table for table in tables if table.shapes}
         self._alterations: dict[TableId, list[int]] = defaultdict(list)
         self._positions = [unit.end_lsn for unit in self.units]
+        self._taken = self._positions[-1] if self._positions else 0
 
     def refresh(self, connection: psycopg.Connection) -> None:
         """Takes what committed since the last call. After a server crash the slot repeats itself: repeats are dropped."""
-        known = self._positions[-1] if self._positions else 0
         fresh: list[Unit] = []
         lines = connection.execute(
             "SELECT lsn::text, data FROM pg_logical_slot_get_changes(%s, NULL, NULL, 'include-timestamp', 'on') "
             "WHERE data LIKE 'COMMIT %%' OR data LIKE 'message: transactional: 0%%'", [SLOT]).fetchall()
         for lsn_text, data in lines:
             lsn = parse_lsn(lsn_text)
-            if lsn <= known:
+            if lsn <= self._taken:
                 continue
             if commit := COMMIT.match(data):
                 fresh.append(Unit(lsn, int(commit[1]), datetime.fromisoformat(commit[2].replace("+00", "+00:00"))))
             elif (message := MESSAGE.match(data)) and connection.info.server_version >= 140000:
                 fresh.append(Unit(lsn, 0, None, [Change("message", None, None, (message[1], message[3]))]))
         self._fill(connection, {unit.xid: unit for unit in fresh if unit.xid})
+        # Not where the units end: one that only altered a table is none of them.
+        self._taken = max([self._taken, *(unit.end_lsn for unit in fresh)])
         self.units += [unit for unit in fresh if unit.changes]
         self.units.sort(key=lambda unit: unit.end_lsn)
         self._positions = [unit.end_lsn for unit in self.units]
