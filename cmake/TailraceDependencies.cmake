@@ -17,7 +17,7 @@ find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(CURL REQUIRED)
 
-foreach(library lz4 zstd)
+foreach(library lz4 snappy zstd)
   find_library(TAILRACE_${library} ${library} REQUIRED)
   add_library(${library} SHARED IMPORTED GLOBAL)
   set_target_properties(${library} PROPERTIES IMPORTED_LOCATION "${TAILRACE_${library}}")
@@ -27,6 +27,12 @@ find_library(TAILRACE_HIREDIS hiredis REQUIRED)
 add_library(hiredis SHARED IMPORTED GLOBAL)
 set_target_properties(hiredis PROPERTIES IMPORTED_LOCATION "${TAILRACE_HIREDIS}"
                                          INTERFACE_INCLUDE_DIRECTORIES "${TAILRACE_HIREDIS_INCLUDE}")
+
+# Zones of time, for names of a lake's files.
+find_package(date REQUIRED)
+
+# What files of a lake are compressed with.
+find_package(ZLIB REQUIRED)
 
 # CMake's own module also asks for the server's headers, which a client has no use for.
 find_path(TAILRACE_LIBPQ_INCLUDE libpq-fe.h PATH_SUFFIXES postgresql REQUIRED)

@@ -409,6 +409,10 @@ bool RowSink::copy_anew(const TableName& name) {
   return false;
 }
 
+void RowSink::maintain() {
+  if (writer_ && unit_.empty() && !inside_) writer_->maintain();
+}
+
 void RowSink::release() {
   writer_.reset();
   target_->release();

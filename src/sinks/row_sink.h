@@ -20,6 +20,7 @@
 #include "sinks/row_target.h"
 #include "sinks/row_unit.h"
 #include "sinks/sink.h"
+#include "sinks/timed_sink.h"
 
 namespace tailrace::sinks {
 
@@ -45,7 +46,7 @@ struct RowSinkSpec {
 /// version to version, completes values that were not sent, folds to the last state of each key where the target wants
 /// that, isolates rows that the target refuses, and keeps cursor, counters and tables with the rows. One runner thread
 /// owns it (see Sink).
-class RowSink : public Sink {
+class RowSink : public Sink, public TimedSink {
  public:
   RowSink(RowSinkSpec spec, std::unique_ptr<RowTarget> target);
   ~RowSink() override;
@@ -66,7 +67,8 @@ class RowSink : public Sink {
   void replay(const LetterReplay& replay) override;
   bool rewind(const Cursor& to) override;
   bool copy_anew(const TableName& table) override;
-  void maintain() override {}
+  void maintain() override;
+  bool wants_maintenance() const override { return writer_ && writer_->wants_maintenance(); }
   void release() override;
   SetAside set_aside() override;
   Counters counters() const override { return counters_; }

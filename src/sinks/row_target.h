@@ -91,6 +91,10 @@ class RowWriter {
   /// Of a copy's writer, which is given no state: nothing more comes, and what it kept back belongs to the next state
   /// that any writer of the target is given.
   virtual void finish() {}
+  /// Whether maintain() has something to do now, by the clock or because nothing happens. Cheap: asked often.
+  virtual bool wants_maintenance() const { return false; }
+  /// Between batches, in short pieces. Throws what write() may throw.
+  virtual void maintain() {}
 };
 
 /// A kind of place that takes rows one by one. Owned by its RowSink; the runner's thread, but for refusal_of() and

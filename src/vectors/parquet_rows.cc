@@ -11,8 +11,8 @@
 namespace tailrace::vectors {
 namespace {
 
-/// Values of a chunk are referred to, so that large ones are handed over before there are many.
-constexpr std::size_t kChunkBytes = 4U << 20;
+/// DuckDB's name for the function that gives a file's rows.
+constexpr const char* kRows = "rows_in_memory";
 
 /// The texts of DuckDB's errors may repeat values, so they are left out unless they speak of memory.
 [[noreturn]] void fail(const char* doing, const char* message) {
@@ -23,7 +23,87 @@ constexpr std::size_t kChunkBytes = 4U << 20;
   throw DefectError(fmt::format("DuckDB does not {}", doing));
 }
 
+std::size_t width_of(duckdb_logical_type type) {
+  switch (duckdb_get_type_id(type)) {
+    case DUCKDB_TYPE_BOOLEAN: return 1;
+    case DUCKDB_TYPE_SMALLINT: return 2;
+    case DUCKDB_TYPE_INTEGER:
+    case DUCKDB_TYPE_UINTEGER:
+    case DUCKDB_TYPE_FLOAT:
+    case DUCKDB_TYPE_DATE: return 4;
+    case DUCKDB_TYPE_BIGINT:
+    case DUCKDB_TYPE_UBIGINT:
+    case DUCKDB_TYPE_DOUBLE:
+    case DUCKDB_TYPE_TIME:
+    case DUCKDB_TYPE_TIMESTAMP:
+    case DUCKDB_TYPE_TIMESTAMP_TZ: return 8;
+    default: return 16;
+  }
+}
+
+/// `answer`: takes what DuckDB says of the file that it makes; null: nobody asks.
+void run(duckdb_connection connection, const std::string& sql, const char* doing, FileStatistics* answer = nullptr) {
+  duckdb_result result;
+  const duckdb_state state = duckdb_query(connection, sql.c_str(), &result);
+  const char* error = duckdb_result_error(&result);
+  const std::string message = error == nullptr ? "" : error;
+  const bool is_known = state != DuckDBError && answer != nullptr && read_statistics(result, *answer);
+  duckdb_destroy_result(&result);
+  if (state == DuckDBError) fail(doing, message.c_str());
+  if (answer != nullptr && !is_known)
+    throw DefectError("DuckDB says of a Parquet file something else than its statistics");
+}
+
+UniqueFd file_in_memory() {
+  UniqueFd file(::memfd_create("parquet", MFD_CLOEXEC));
+  if (!file) throw RetryError("TR853", "there is no memory for a file", "give the machine more memory");
+  return file;
+}
+
 }  // namespace
+
+/// A table function of DuckDB's over the chunks of a ParquetRows, whose address is its argument: the chunks are read
+/// where they are.
+class RowsInMemory {
+ public:
+  static void add_to(duckdb_connection connection) {
+    duckdb_table_function function = duckdb_create_table_function();
+    duckdb_table_function_set_name(function, kRows);
+    duckdb_logical_type number = duckdb_create_logical_type(DUCKDB_TYPE_BIGINT);
+    duckdb_table_function_add_parameter(function, number);
+    duckdb_destroy_logical_type(&number);
+    duckdb_table_function_set_bind(function, bind);
+    duckdb_table_function_set_init(function, init);
+    duckdb_table_function_set_function(function, give);
+    const duckdb_state state = duckdb_register_table_function(connection, function);
+    duckdb_destroy_table_function(&function);
+    if (state == DuckDBError) fail("take a function", nullptr);
+  }
+
+ private:
+  static void bind(duckdb_bind_info info) {
+    duckdb_value value = duckdb_bind_get_parameter(info, 0);
+    auto* rows = reinterpret_cast<ParquetRows*>(duckdb_get_int64(value));
+    duckdb_destroy_value(&value);
+    for (std::size_t n = 0; n < rows->logical_.size(); ++n)
+      duckdb_bind_add_result_column(info, fmt::format("c{}", n).c_str(), rows->logical_[n]);
+    duckdb_bind_set_bind_data(info, rows, nullptr);
+  }
+  static void init(duckdb_init_info info) {
+    duckdb_init_set_max_threads(info, 1);
+    duckdb_init_set_init_data(info, new std::size_t(0), [](void* next) { delete static_cast<std::size_t*>(next); });
+  }
+  static void give(duckdb_function_info info, duckdb_data_chunk out) {
+    auto* rows = static_cast<ParquetRows*>(duckdb_function_get_bind_data(info));
+    auto* next = static_cast<std::size_t*>(duckdb_function_get_init_data(info));
+    if (*next == rows->chunks_.size()) return duckdb_data_chunk_set_size(out, 0);
+    RowChunk& chunk = *rows->chunks_[(*next)++];
+    duckdb_data_chunk complete = chunk.complete();
+    for (idx_t n = 0; n < rows->logical_.size(); ++n)
+      duckdb_vector_reference_vector(duckdb_data_chunk_get_vector(out, n), duckdb_data_chunk_get_vector(complete, n));
+    duckdb_data_chunk_set_size(out, chunk.rows());
+  }
+};
 
 ParquetEngine::ParquetEngine(std::uint64_t memory) {
   duckdb_config config = nullptr;
@@ -31,12 +111,20 @@ ParquetEngine::ParquetEngine(std::uint64_t memory) {
   duckdb_set_config(config, "memory_limit", fmt::format("{}B", memory).c_str());
   duckdb_set_config(config, "threads", "1");
   duckdb_set_config(config, "temp_directory", "");
+  // Files are known by their descriptors, whose numbers come again.
+  duckdb_set_config(config, "enable_external_file_cache", "false");
   duckdb_set_config(config, "autoinstall_known_extensions", "false");
   duckdb_set_config(config, "autoload_known_extensions", "false");
   char* error = nullptr;
   const duckdb_state state = duckdb_open_ext(nullptr, &database_, config, &error);
   duckdb_destroy_config(&config);
-  if (state == DuckDBSuccess) return;
+  if (state == DuckDBSuccess) {
+    duckdb_connection connection = nullptr;
+    if (duckdb_connect(database_, &connection) == DuckDBError) fail("connect", nullptr);
+    RowsInMemory::add_to(connection);
+    duckdb_disconnect(&connection);
+    return;
+  }
   const std::string message = error == nullptr ? "" : error;
   duckdb_free(error);
   fail("begin", message.c_str());
@@ -44,76 +132,82 @@ ParquetEngine::ParquetEngine(std::uint64_t memory) {
 
 ParquetEngine::~ParquetEngine() { duckdb_close(&database_); }
 
+UniqueFd ParquetEngine::merged(const std::vector<int>& descriptors, std::vector<std::string> order,
+                               const std::vector<std::string>& then, const char* compression) {
+  order.insert(order.end(), then.begin(), then.end());
+  std::string files;
+  for (const int descriptor : descriptors)
+    files += fmt::format("{}'/proc/self/fd/{}'", files.empty() ? "" : ", ", descriptor);
+  std::string by;
+  for (const std::string& column : order) by += (by.empty() ? " ORDER BY " : ", ") + identifier(column);
+  UniqueFd file = file_in_memory();
+  const std::lock_guard lock(making_);
+  duckdb_connection connection = nullptr;
+  if (duckdb_connect(database_, &connection) == DuckDBError) fail("connect", nullptr);
+  const std::unique_ptr<duckdb_connection, void (*)(duckdb_connection*)> closed(&connection, duckdb_disconnect);
+  run(connection,
+      fmt::format("COPY (SELECT * FROM read_parquet([{}]){}) TO '/proc/self/fd/{}' "
+                  "(FORMAT parquet, COMPRESSION {}, USE_TMP_FILE false)",
+                  files, by, file.get(), compression),
+      "merge Parquet files");
+  return file;
+}
+
 ParquetRows::ParquetRows(std::shared_ptr<ParquetEngine> engine, std::vector<ParquetColumn> columns,
-                         std::vector<TargetType> types, std::vector<std::size_t> order)
-    : engine_(std::move(engine)), columns_(std::move(columns)), order_(std::move(order)) {
+                         std::vector<TargetType> types, std::vector<std::size_t> order, const char* compression)
+    : engine_(std::move(engine)),
+      columns_(std::move(columns)),
+      order_(std::move(order)),
+      types_(std::move(types)),
+      compression_(compression) {
   if (duckdb_connect(engine_->get(), &connection_) == DuckDBError) fail("connect", nullptr);
-  // Names of columns are the reader's affair, so that none of them stands in the way here.
-  std::string sql = "CREATE TEMP TABLE rows (";
-  for (std::size_t n = 0; n < columns_.size(); ++n) sql += fmt::format("c{} {}, ", n, columns_[n].type);
-  sql.replace(sql.size() - 2, 2, ")");
-  run(sql);
-  if (duckdb_appender_create_ext(connection_, "temp", "main", "rows", &appender_) == DuckDBError)
-    fail("take rows", duckdb_appender_error(appender_));
-  std::vector<duckdb_logical_type> logical;
-  for (idx_t n = 0; n < duckdb_appender_column_count(appender_); ++n)
-    logical.push_back(duckdb_appender_column_type(appender_, n));
-  chunk_.emplace(logical, std::move(types));
-  for (duckdb_logical_type& type : logical) duckdb_destroy_logical_type(&type);
+  find_types();
 }
 
 ParquetRows::~ParquetRows() {
-  chunk_.reset();
-  if (appender_ != nullptr) {
-    duckdb_appender_clear(appender_);
-    duckdb_appender_destroy(&appender_);
-  }
+  chunks_.clear();
+  for (duckdb_logical_type& type : logical_) duckdb_destroy_logical_type(&type);
   duckdb_disconnect(&connection_);
 }
 
-void ParquetRows::run(const std::string& sql, FileStatistics* answer) {
+void ParquetRows::find_types() {
+  std::string sql;
+  for (const ParquetColumn& column : columns_)
+    sql += fmt::format("{}NULL::{}", sql.empty() ? "SELECT " : ", ", column.type);
   duckdb_result result;
-  const duckdb_state state = duckdb_query(connection_, sql.c_str(), &result);
-  const char* error = duckdb_result_error(&result);
-  const std::string message = error == nullptr ? "" : error;
-  const bool is_known = state != DuckDBError && answer != nullptr && read_statistics(result, *answer);
+  const bool known = duckdb_query(connection_, sql.c_str(), &result) == DuckDBSuccess;
+  for (idx_t n = 0; known && n < duckdb_column_count(&result); ++n) {
+    logical_.push_back(duckdb_column_logical_type(&result, n));
+    width_ += width_of(logical_.back());
+  }
   duckdb_destroy_result(&result);
-  if (state == DuckDBError) fail("make a Parquet file", message.c_str());
-  if (answer != nullptr && !is_known)
-    throw DefectError("DuckDB says of a Parquet file something else than its statistics");
+  if (!known) fail("know a type", nullptr);
 }
 
-void ParquetRows::end_row() {
-  if (chunk_->end_row() || chunk_->bytes() >= kChunkBytes) take_in();
+RowChunk& ParquetRows::row() {
+  if (chunks_.empty() || chunks_.back()->rows() == duckdb_vector_size())
+    chunks_.push_back(std::make_unique<RowChunk>(logical_, types_, ChunkTexts::kKept));
+  return *chunks_.back();
 }
 
-void ParquetRows::take_in() {
-  if (chunk_->rows() == 0) return;
-  if (duckdb_append_data_chunk(appender_, chunk_->complete()) == DuckDBError)
-    fail("take rows", duckdb_appender_error(appender_));
-  chunk_->renew();
-}
-
-std::string ParquetRows::copy_statement(int descriptor) const {
+std::string ParquetRows::copy_statement(int descriptor, bool sorted) const {
   std::string listed;
   for (std::size_t n = 0; n < columns_.size(); ++n)
     listed += fmt::format("c{} AS {}, ", n, identifier(columns_[n].name));
   listed.resize(listed.size() - 2);
   std::string order;
-  for (const std::size_t column : order_) order += fmt::format("{}c{}", order.empty() ? " ORDER BY " : ", ", column);
+  if (!sorted)
+    for (const std::size_t column : order_) order += fmt::format("{}c{}", order.empty() ? " ORDER BY " : ", ", column);
   return fmt::format(
-      "COPY (SELECT {} FROM temp.rows{}) TO '/proc/self/fd/{}' "
-      "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false, RETURN_STATS true)",
-      listed, order, descriptor);
+      "COPY (SELECT {} FROM {}({}){}) TO '/proc/self/fd/{}' "
+      "(FORMAT parquet, COMPRESSION {}, USE_TMP_FILE false, RETURN_STATS true)",
+      listed, kRows, reinterpret_cast<std::intptr_t>(this), order, descriptor, compression_);
 }
 
-UniqueFd ParquetRows::finish() {
-  take_in();
-  if (duckdb_appender_flush(appender_) == DuckDBError) fail("take rows", duckdb_appender_error(appender_));
-  UniqueFd file(::memfd_create("parquet", MFD_CLOEXEC));
-  if (!file) throw RetryError("TR853", "there is no memory for a file", "give the machine more memory");
+UniqueFd ParquetRows::finish(bool sorted) {
+  UniqueFd file = file_in_memory();
   const std::lock_guard lock(engine_->making());
-  run(copy_statement(file.get()), &statistics_);
+  run(connection_, copy_statement(file.get(), sorted), "make a Parquet file", &statistics_);
   return file;
 }
 

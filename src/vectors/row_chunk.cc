@@ -176,8 +176,8 @@ bool fits(const TargetType& type, ByteView text, std::vector<char>& scratch) {
   }
 }
 
-RowChunk::RowChunk(const std::vector<duckdb_logical_type>& columns, std::vector<TargetType> types)
-    : capacity_(duckdb_vector_size()) {
+RowChunk::RowChunk(const std::vector<duckdb_logical_type>& columns, std::vector<TargetType> types, ChunkTexts texts)
+    : texts_(texts), capacity_(duckdb_vector_size()) {
   std::vector<duckdb_logical_type> logical = columns;
   chunk_ = duckdb_create_data_chunk(logical.data(), logical.size());
   types.resize(logical.size());
@@ -212,8 +212,8 @@ bool RowChunk::put(std::size_t column, const Field& field) {
   }
   mark_valid(slot);
   bytes_ += field.bytes.size();
-  if (slot.type.list) return put_list(slot, field.bytes);
-  return store_scalar(slot.type, slot.data, row_, field.bytes, arena_);
+  if (slot.type.list) return put_list(slot, keeps(slot) ? arena_.keep(field.bytes) : field.bytes);
+  return store_scalar(slot.type, slot.data, row_, keeps(slot) ? arena_.keep(field.bytes) : field.bytes, arena_);
 }
 
 bool RowChunk::put_list(Slot& slot, ByteView text) {

@@ -10,12 +10,15 @@
 
 namespace tailrace::vectors {
 
-/// Rows of PostgreSQL's texts in one of DuckDB's data chunks. Long texts are referred to, not copied: the bytes given
-/// to put() must stay until the chunk was taken. Owned by whoever appends it; one thread.
+/// Whether long texts are referred to, so that the bytes given to put() must stay until the chunk was taken, or kept.
+enum class ChunkTexts : std::uint8_t { kReferred, kKept };
+
+/// Rows of PostgreSQL's texts in one of DuckDB's data chunks. Owned by whoever appends it; one thread.
 class RowChunk {
  public:
   /// `columns`: DuckDB's types of all columns; the first of them are `types`, the others are set by set_*().
-  RowChunk(const std::vector<duckdb_logical_type>& columns, std::vector<TargetType> types);
+  RowChunk(const std::vector<duckdb_logical_type>& columns, std::vector<TargetType> types,
+           ChunkTexts texts = ChunkTexts::kReferred);
   ~RowChunk();
   RowChunk(const RowChunk&) = delete;
   RowChunk& operator=(const RowChunk&) = delete;
@@ -48,6 +51,10 @@ class RowChunk {
     std::uint64_t* validity = nullptr;
   };
 
+  /// Whether a value's bytes are referred to that will not stay.
+  bool keeps(const Slot& slot) const {
+    return texts_ == ChunkTexts::kKept && (slot.type.shape == Shape::kVarchar || slot.type.shape == Shape::kJson);
+  }
   bool put_list(Slot& slot, ByteView text);
   void mark_valid(Slot& slot) {
     if (slot.validity != nullptr) duckdb_validity_set_row_valid(slot.validity, row_);
@@ -55,6 +62,7 @@ class RowChunk {
 
   duckdb_data_chunk chunk_ = nullptr;
   std::vector<Slot> slots_;
+  const ChunkTexts texts_;
   idx_t row_ = 0;
   idx_t capacity_ = 0;
   std::size_t bytes_ = 0;

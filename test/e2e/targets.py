@@ -411,6 +411,13 @@ class LakeDuckLake(Lake):
             return ducklake.events(connection, schema, table) if ducklake.has_table(connection, schema, table) else []
 
 
+class LakeAvro(Lake):
+    """The same as Avro's files."""
+
+    crash_points = ("lake.object_staged",)
+    form = "avro"
+
+
 @functools.cache
 def s3_server() -> S3Server:
     """One server for all tests of a worker; each has a bucket of its own."""
@@ -497,4 +504,4 @@ class Snowflake(ServerUnderTest):
 
 
 TARGETS: tuple[type[TargetUnderTest], ...] = (Duckdb, Clickhouse, ClickhouseEvents, Redis, RedisJson, RedisStream, Webhook,
-                                                WebhookBatches, Lake, LakeS3, LakeDuckLake, Snowflake)
+                                                WebhookBatches, Lake, LakeAvro, LakeS3, LakeDuckLake, Snowflake)

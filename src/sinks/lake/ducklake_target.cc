@@ -91,9 +91,7 @@ std::shared_ptr<vectors::ParquetEngine> DuckLakeTarget::engine() {
   return engine_;
 }
 
-std::string DuckLakeTarget::obstacle(const Relation& relation) const {
-  return TableShape::obstacle(relation, spec_.format);
-}
+std::string DuckLakeTarget::obstacle(const Relation& relation) const { return TableShape::obstacle(relation, spec_); }
 
 const char* DuckLakeTarget::refusal_of(const RowChange& change) const {
   return shape(*change.relation)->refusal_of(change);
@@ -127,7 +125,7 @@ std::string DuckLakeTarget::alter_table(const Relation& before, const Relation& 
     if (from == into || (!from.list && !into.list && can_widen(ducklake_type(from), ducklake_type(into)))) continue;
     return fmt::format("its column {} has a type as which DuckLake does not read the former one", column.name);
   }
-  return TableShape::obstacle(after, spec_.format);
+  return TableShape::obstacle(after, spec_);
 }
 
 void DuckLakeTarget::release() {

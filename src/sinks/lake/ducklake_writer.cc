@@ -17,9 +17,9 @@ DuckLakeWriter::DuckLakeWriter(DuckLakeTarget& target)
     : target_(target),
       store_(target.spec().store()),
       gathering_(
-          target.spec().memory, target.spec().partitioning,
+          gathered_bytes(target.spec()), target.spec().partitioning,
           [this](const std::shared_ptr<const TableShape>& shape) {
-            return std::make_unique<ParquetFile>(target_.engine(), shape);
+            return std::make_unique<ParquetFile>(target_.engine(), shape, target_.spec().form);
           },
           [this](GatheredRows& rows) { write_file(rows); }) {}
 

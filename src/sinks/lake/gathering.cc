@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
-#include "base/crash_point.h"
 #include "base/time.h"
 
 namespace tailrace::lake {
@@ -12,13 +12,6 @@ namespace {
 using sinks::RowChange;
 using sinks::RowOperation;
 
-/// What a file takes that has hardly a row.
-constexpr std::size_t kFileBytes = 512U << 10;
-/// What a row takes besides its values.
-constexpr std::size_t kRowBytes = 48;
-constexpr std::size_t kLeastGathered = 4U << 20;
-constexpr std::size_t kMostGathered = 64U << 20;
-
 std::int32_t days_since_1970(PgTime time) {
   const std::chrono::sys_time<std::chrono::microseconds> at{std::chrono::microseconds(time.unix_micros())};
   return static_cast<std::int32_t>(std::chrono::floor<std::chrono::days>(at).time_since_epoch().count());
@@ -26,11 +19,11 @@ std::int32_t days_since_1970(PgTime time) {
 
 }  // namespace
 
-Gathering::Gathering(std::uint64_t memory, Partitioning partitioning, MakeFile make, TakeOut take_out)
+Gathering::Gathering(std::size_t most, Partitioning partitioning, MakeFile make, TakeOut take_out)
     : partitioning_(partitioning),
       make_(std::move(make)),
       take_out_(std::move(take_out)),
-      most_(bound_or_tested("LAKE_BYTES", std::clamp<std::size_t>(memory / 16, kLeastGathered, kMostGathered))),
+      most_(most),
       today_(days_since_1970(PgTime::now())) {}
 
 std::int32_t Gathering::day_of(const RowChange& change) const {
@@ -47,14 +40,14 @@ void Gathering::append(const RowChange& change, const std::shared_ptr<const Tabl
     rows.copied = change.operation == RowOperation::kCopied;
     rows.file = make_(shape);
     rows.first = change.position;
-    rows.bytes = kFileBytes;
-    bytes_ += kFileBytes;
+    rows.bytes = rows.file->least_bytes();
+    bytes_ += rows.bytes;
   }
   rows.file->append(change);
   rows.last = change.position;
   rows.through = change.seq;
   ++rows.rows;
-  const std::size_t size = change.old_row.bytes().size() + change.new_row.bytes().size() + kRowBytes;
+  const std::size_t size = change.old_row.bytes().size() + change.new_row.bytes().size() + rows.file->row_bytes();
   rows.bytes += size;
   bytes_ += size;
   if (bytes_ > most_) take_out_largest();

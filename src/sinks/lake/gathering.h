@@ -39,8 +39,8 @@ class Gathering {
   /// Takes what is in a file out of it.
   using TakeOut = std::function<void(GatheredRows& rows)>;
 
-  /// `memory`: of the sink, in bytes.
-  Gathering(std::uint64_t memory, Partitioning partitioning, MakeFile make, TakeOut take_out);
+  /// `most`: bytes that may be gathered in all.
+  Gathering(std::size_t most, Partitioning partitioning, MakeFile make, TakeOut take_out);
 
   /// The change's bytes stay until take_in().
   void append(const sinks::RowChange& change, const std::shared_ptr<const TableShape>& shape);
@@ -56,7 +56,6 @@ class Gathering {
   const Partitioning partitioning_;
   const MakeFile make_;
   const TakeOut take_out_;
-  /// Bytes that may be gathered in all.
   const std::size_t most_;
   /// The day of rows that a copy finds.
   const std::int32_t today_;

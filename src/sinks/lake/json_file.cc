@@ -5,43 +5,51 @@
 #include <iterator>
 
 #include "formats/row_json.h"
-#include "sinks/row_unit.h"
+#include "sinks/lake/text_codec.h"
 
 namespace tailrace::lake {
 
 using sinks::RowChange;
 using sinks::RowOperation;
 
-void JsonFile::append(const RowChange& change) {
-  fmt::format_to(std::back_inserter(lines_), R"({{"{}":"{}","{}":{},"{}":{},"{}":{},"{}":)", kOperation,
-                 operation_name(change.operation), kCommitLsn, change.position.commit_end.value(), kOrdinal,
-                 change.position.ordinal, kSeq, change.seq.value(), kCommitTime);
-  if (change.operation == RowOperation::kCopied) {
+void JsonFile::append_extra(const RowChange& change, const ExtraColumn& extra) {
+  row_.clear();
+  const bool there = shape_->append_text_of(change, extra.what, row_);
+  // These two stand where they say something.
+  const bool optional = extra.what == Extra::kOldRow || extra.what == Extra::kUnchanged;
+  if (!there && optional) return;
+  fmt::format_to(std::back_inserter(lines_), "{}\"{}\":", lines_.back() == '{' ? "" : ",", extra.name);
+  const bool text =
+      extra.what == Extra::kOperation || extra.what == Extra::kCommitTime || extra.what == Extra::kDeleted;
+  if (!there) {
     lines_ += "null";
+  } else if (text) {
+    formats::append_json_string(row_, lines_);
   } else {
-    formats::append_json_string(change.commit_time.str(), lines_);
+    lines_ += row_;
   }
-  if (change.operation == RowOperation::kUpdate && change.old_row.present()) {
-    fmt::format_to(std::back_inserter(lines_), R"(,"{}":)", kOldRow);
-    shape_->append_old(change, lines_);
-  }
-  if (change.new_row.present() && sinks::has_unchanged(change.new_row)) {
-    fmt::format_to(std::back_inserter(lines_), R"(,"{}":)", kUnchangedColumns);
-    shape_->json().append_unchanged(change.new_row, lines_);
-  }
-  std::string row;
-  if (change.new_row.present()) {
-    shape_->json().append(change.new_row, row);
-  } else if (change.old_row.present()) {
-    shape_->append_old(change, row);
-  }
-  if (row.size() > 2) {
-    lines_ += ',';
-    lines_.append(row, 1);
-  } else {
-    lines_ += '}';
-  }
-  lines_ += '\n';
 }
+
+void JsonFile::append_row(const RowChange& change) {
+  row_.clear();
+  if (change.new_row.present()) {
+    shape_->json().append(change.new_row, row_);
+  } else if (change.old_row.present()) {
+    shape_->append_old(change, row_);
+  }
+  if (row_.size() <= 2) return;
+  if (lines_.back() != '{') lines_ += ',';
+  lines_.append(row_, 1, row_.size() - 2);
+}
+
+void JsonFile::append(const RowChange& change) {
+  lines_ += '{';
+  if (shape_->row_first()) append_row(change);
+  for (const ExtraColumn& extra : shape_->extras()) append_extra(change, extra);
+  if (!shape_->row_first()) append_row(change);
+  lines_ += "}\n";
+}
+
+std::string JsonFile::finish() { return encoded(std::move(lines_), codec_); }
 
 }  // namespace tailrace::lake

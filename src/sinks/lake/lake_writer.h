@@ -8,12 +8,11 @@
 
 #include "sinks/lake/commit_record.h"
 #include "sinks/lake/gathering.h"
+#include "sinks/lake/lake_target.h"
 #include "sinks/lake/store.h"
 #include "sinks/row_target.h"
 
 namespace tailrace::lake {
-
-class LakeTarget;
 
 /// Gathers rows in objects and stages them, one for each table, version and day, until a step publishes them.
 class LakeWriter final : public sinks::RowWriter {
@@ -24,6 +23,10 @@ class LakeWriter final : public sinks::RowWriter {
 
   void write(std::span<const sinks::RowChange> changes, const sinks::StateChanges& state) override;
   void finish() override;
+  bool wants_maintenance() const override { return !inside_ && target_.wants_to_merge(); }
+  void maintain() override {
+    if (!inside_) target_.merge();
+  }
 
  private:
   void stage(GatheredRows& gathered);
@@ -33,6 +36,8 @@ class LakeWriter final : public sinks::RowWriter {
   Gathering gathering_;
   std::vector<LakeObject> staged_;
   std::map<std::uint32_t, Seq> through_;
+  /// Rows came since the last step.
+  bool inside_ = false;
 };
 
 }  // namespace tailrace::lake

@@ -1,9 +1,11 @@
 #include "sinks/lake/ledger.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -35,9 +37,8 @@ class LedgerTest : public ::testing::Test {
     return "public/items/" + range_name({1, Lsn(n), 0}, {1, Lsn(n), 0}) + ".jsonl";
   }
   CommitRecord step(Ledger& ledger, std::uint64_t n) {
-    CommitRecord record = ledger.last();
-    record.emptied.clear();
-    record.state["cursor"] = std::to_string(n);
+    CommitRecord record;
+    record.changes["cursor"] = std::to_string(n);
     record.objects = {{.path = path_of(n),
                        .token = ledger.store().stage(path_of(n), "object " + std::to_string(n)),
                        .table = "public.items",
@@ -86,7 +87,8 @@ TEST_F(LedgerTest, AStepThatWasDecidedIsWorkedOffBySomebodyLater) {
   ledger.settle();
   const CommitRecord record = step(ledger, 5);
   CommitRecord decided = record;
-  decided.number = 1;
+  decided.number = decided.base = 1;
+  apply_changes(decided.changes, decided.state);
   ASSERT_TRUE(ledger.store().create("_state/0000000000000001", encode(decided)));
   Ledger next = opened();
   EXPECT_EQ(next.last().state.at("cursor"), "5");
@@ -124,8 +126,7 @@ TEST_F(LedgerTest, AFolderIsEmptiedOfOurObjectsOnly) {
   ledger.settle();
   ledger.commit(step(ledger, 5));
   std::ofstream(root_ / "public/items/notes.txt") << "mine";
-  CommitRecord record = ledger.last();
-  record.objects.clear();
+  CommitRecord record;
   record.emptied = {"public/items/"};
   ledger.commit(record);
   EXPECT_THAT(objects(), ElementsAre("public/items/notes.txt"));
@@ -145,6 +146,36 @@ TEST_F(LedgerTest, TwoCannotMakeOneStepAndTheSlowerOneStops) {
   EXPECT_EQ(opened().last().state.at("cursor"), "8");
 }
 
+TEST_F(LedgerTest, ALargeStateIsWrittenWholeNowAndThenAndAsChangesBetween) {
+  Ledger ledger = opened();
+  ledger.settle();
+  CommitRecord first;
+  for (int n = 0; n < 1000; ++n) first.changes["letter:" + std::to_string(n)] = std::string(50, 'x');
+  ledger.commit(first);
+  std::uintmax_t largest = 0;
+  std::size_t records = 0;
+  for (std::uint64_t n = 2; n <= 100; ++n) {
+    CommitRecord record;
+    record.changes["cursor"] = std::to_string(n);
+    record.changes["letter:" + std::to_string(n)].reset();
+    ledger.commit(record);
+    if (n > 60 && n < 66)
+      largest = std::max(largest, std::filesystem::file_size(root_ / fmt::format("_state/{:016x}", n)));
+    if (n == 60) {
+      EXPECT_LT(std::filesystem::file_size(root_ / fmt::format("_state/{:016x}", n)), 300U);
+    }
+    const sinks::StateMap there = opened().last().state;
+    ASSERT_EQ(there.at("cursor"), std::to_string(n));
+    ASSERT_EQ(there.size(), 1000 - n + 2);
+    ASSERT_EQ(there.count("letter:" + std::to_string(n)), 0U);
+    records = std::max(records, LocalStore(root_).list("_state/").size());
+  }
+  EXPECT_GT(largest, 50000U) << "after 64 changes it is whole again";
+  EXPECT_LE(records, 65U);
+  std::filesystem::remove(root_ / fmt::format("_state/{:016x}", 90));
+  EXPECT_EQ(code_of([this] { opened(); }), "TR854");
+}
+
 TEST_F(LedgerTest, ARecordThatIsDamagedIsNamed) {
   Ledger ledger = opened();
   ledger.settle();
@@ -158,7 +189,7 @@ TEST_F(LedgerTest, ARecordThatIsDamagedIsNamed) {
 
 TEST_F(LedgerTest, ARecordIsReadAsItWasWritten) {
   CommitRecord record;
-  record.number = 7;
+  record.number = record.base = 7;
   record.state = {{"a", std::string("\0b", 2)}, {"c", ""}};
   record.tables[16384] = {"public.items", "public/items/", Seq(99)};
   record.emptied = {"x/"};

@@ -2,45 +2,58 @@
 
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "base/error.h"
 #include "base/unique_fd.h"
-#include "sinks/row_unit.h"
+#include "formats/value_text.h"
 
 namespace tailrace::lake {
 namespace {
 
 using sinks::RowChange;
-using sinks::RowOperation;
-using vectors::RowChunk;
 
-/// Behind the table's columns, with their types.
-constexpr std::array<std::pair<const char*, const char*>, 7> kMetas = {{{kOperation, "VARCHAR"},
-                                                                        {kCommitLsn, "UBIGINT"},
-                                                                        {kOrdinal, "UBIGINT"},
-                                                                        {kSeq, "UBIGINT"},
-                                                                        {kCommitTime, "TIMESTAMPTZ"},
-                                                                        {kOldRow, "JSON"},
-                                                                        {kUnchangedColumns, "JSON"}}};
+/// What an object takes that has hardly a row: DuckDB's and ours.
+constexpr std::size_t kLeastBytes = 512U << 10;
+
+const char* type_of(Extra extra) {
+  switch (extra) {
+    case Extra::kOperation:
+    case Extra::kDeleted: return "VARCHAR";
+    case Extra::kCommitLsn:
+    case Extra::kOrdinal:
+    case Extra::kSeq: return "UBIGINT";
+    case Extra::kCommitTime: return "TIMESTAMPTZ";
+    case Extra::kOldRow:
+    case Extra::kUnchanged: return "JSON";
+  }
+  return "VARCHAR";
+}
+
+bool is_integer(const vectors::TargetType& type) {
+  using vectors::Shape;
+  return !type.list && (type.shape == Shape::kInt16 || type.shape == Shape::kInt32 || type.shape == Shape::kInt64);
+}
+
 std::vector<vectors::ParquetColumn> columns_of(const TableShape& shape) {
   std::vector<vectors::ParquetColumn> columns;
   for (std::size_t n = 0; n < shape.types().size(); ++n)
     columns.push_back({shape.relation().columns[n].name, shape.types()[n].sql()});
-  for (const auto& [name, type] : kMetas) columns.push_back({name, type});
+  for (const ExtraColumn& extra : shape.extras()) columns.push_back({extra.name, type_of(extra.what)});
   return columns;
 }
 
 /// The key, then the order of the stream.
 std::vector<std::size_t> order_of(const TableShape& shape) {
   std::vector<std::size_t> order = shape.key();
-  for (const char* by : {kSeq, kOrdinal})
-    for (std::size_t n = 0; n < kMetas.size(); ++n)
-      if (std::string_view(kMetas[n].first) == by) order.push_back(shape.types().size() + n);
+  for (const Extra by : {Extra::kSeq, Extra::kOrdinal})
+    for (std::size_t n = 0; n < shape.extras().size(); ++n)
+      if (shape.extras()[n].what == by) order.push_back(shape.types().size() + n);
   return order;
 }
+
+}  // namespace
 
 std::string read_back(int descriptor) {
   const off_t size = ::lseek(descriptor, 0, SEEK_END);
@@ -55,58 +68,79 @@ std::string read_back(int descriptor) {
   return bytes;
 }
 
-}  // namespace
+ParquetFile::ParquetFile(std::shared_ptr<vectors::ParquetEngine> engine, std::shared_ptr<const TableShape> shape,
+                         FileForm form)
+    : shape_(std::move(shape)),
+      rows_(std::move(engine), columns_of(*shape_), shape_->types(), order_of(*shape_), form.parquet_codec()) {}
 
-ParquetFile::ParquetFile(std::shared_ptr<vectors::ParquetEngine> engine, std::shared_ptr<const TableShape> shape)
-    : shape_(std::move(shape)), rows_(std::move(engine), columns_of(*shape_), shape_->types(), order_of(*shape_)) {}
+std::size_t ParquetFile::least_bytes() const { return std::max(kLeastBytes, rows_.least_bytes()); }
 
-void ParquetFile::put_metas(const RowChange& change) {
-  RowChunk& row = rows_.row();
+bool ParquetFile::ascends(TupleView row) {
+  if (shape_->key().empty()) return true;
+  if (!row.present()) return false;
+  auto fields = row.begin();
+  std::size_t next = 0;
+  Field field;
+  bool greater = false;
+  const bool is_first = last_key_.empty();
+  last_key_.resize(shape_->key().size());
+  for (std::size_t n = 0; n < last_key_.size(); ++n) {
+    const std::size_t column = shape_->key()[n];
+    // Keys of integers in the order of their columns are those of most tables; others are sorted in any case.
+    if (column < next || !is_integer(shape_->types()[column])) return false;
+    for (; next <= column; ++next) field = fields.next();
+    std::int64_t value = 0;
+    if (field.kind != FieldKind::kText || !formats::parse_int(field.bytes, value)) return false;
+    if (!is_first && !greater && value < last_key_[n]) return false;
+    greater = greater || (!is_first && value > last_key_[n]);
+    last_key_[n] = value;
+  }
+  return true;
+}
+
+void ParquetFile::put_extras(const RowChange& change, vectors::RowChunk& row) {
   std::size_t column = shape_->types().size();
-  row.set_text(column++, operation_name(change.operation));
-  row.set_int64(column++, static_cast<std::int64_t>(change.position.commit_end.value()));
-  row.set_int64(column++, static_cast<std::int64_t>(change.position.ordinal));
-  row.set_int64(column++, static_cast<std::int64_t>(change.seq.value()));
-  if (change.operation == RowOperation::kCopied) {
-    row.set_null(column++);
-  } else {
-    row.set_int64(column++, change.commit_time.unix_micros());
-  }
-  if (change.operation == RowOperation::kUpdate && change.old_row.present()) {
+  for (const ExtraColumn& extra : shape_->extras()) {
+    const bool number = extra.what == Extra::kCommitLsn || extra.what == Extra::kOrdinal || extra.what == Extra::kSeq ||
+                        extra.what == Extra::kCommitTime;
+    if (number) {
+      if (const auto value = shape_->number_of(change, extra.what)) {
+        row.set_int64(column++, *value);
+      } else {
+        row.set_null(column++);
+      }
+      continue;
+    }
     text_.clear();
-    shape_->append_old(change, text_);
-    row.set_text(column++, text_);
-  } else {
-    row.set_null(column++);
-  }
-  if (change.new_row.present() && sinks::has_unchanged(change.new_row)) {
-    text_.clear();
-    shape_->json().append_unchanged(change.new_row, text_);
-    row.set_text(column, text_);
-  } else {
-    row.set_null(column);
+    if (shape_->append_text_of(change, extra.what, text_)) {
+      row.set_text(column++, text_);
+    } else {
+      row.set_null(column++);
+    }
   }
 }
 
 void ParquetFile::append(const RowChange& change) {
-  const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
+  const TupleView tuple = change.new_row.present() ? change.new_row : change.old_row;
   const std::size_t columns = shape_->types().size();
-  if (row.present()) {
-    auto fields = row.begin();
+  vectors::RowChunk& row = rows_.row();
+  if (tuple.present()) {
+    auto fields = tuple.begin();
     for (std::size_t n = 0; n < columns; ++n) {
       Field field = fields.next();
       if (field.kind == FieldKind::kUnchanged) field = {};
-      if (!rows_.row().put(n, field)) throw DefectError("a change was not refused that its object cannot hold");
+      if (!row.put(n, field)) throw DefectError("a change was not refused that its object cannot hold");
     }
   } else {
-    for (std::size_t n = 0; n < columns; ++n) rows_.row().set_null(n);
+    for (std::size_t n = 0; n < columns; ++n) row.set_null(n);
   }
-  put_metas(change);
+  put_extras(change, row);
   rows_.end_row();
+  sorted_ = sorted_ && ascends(tuple);
 }
 
 std::string ParquetFile::finish() {
-  const UniqueFd file = rows_.finish();
+  const UniqueFd file = rows_.finish(sorted_);
   return read_back(file.get());
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "sinks/row_target.h"
@@ -16,6 +17,9 @@ class RowFile {
   virtual void take_in() = 0;
   /// The object's bytes. REQUIRES: the last call.
   virtual std::string finish() = 0;
+  /// What it takes in memory without a row, and for each row besides its values.
+  virtual std::size_t least_bytes() const { return 4U << 10; }
+  virtual std::size_t row_bytes() const { return 16; }
 };
 
 }  // namespace tailrace::lake

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "base/crash_point.h"
 #include "base/error.h"
 #include "net/url_reader.h"
 #include "sinks/lake/local_store.h"
@@ -55,6 +58,24 @@ void read_catalog(std::string_view text, LakeSpec& spec) {
     throw BadConfigError("TR857", fmt::format("`catalog: {}` is no file of SQLite", text.substr(0, text.find(':'))),
                          "write `catalog: \"sqlite:/DIRECTORY/catalog.sqlite\"`");
   spec.catalog = std::filesystem::absolute(std::filesystem::path(file)).lexically_normal();
+}
+
+std::size_t gathered_bytes(const LakeSpec& spec) {
+  constexpr std::size_t kLeast = 4U << 20;
+  constexpr std::size_t kMost = 64U << 20;
+  return bound_or_tested("LAKE_BYTES", std::clamp<std::size_t>(spec.memory / 16, kLeast, kMost));
+}
+
+void check_compaction(const LakeSpec& spec) {
+  if (spec.compact_files == 0) return;
+  if (spec.compact_files == 1)
+    throw BadConfigError("TR857", "`compact_files: 1` merges nothing", "write 2 or more; 8 is a good number");
+  const bool plain_text = spec.form.format != Format::kAvro && spec.form.codec == Codec::kNone;
+  if (spec.connect || !spec.catalog.empty() || (spec.form.format != Format::kParquet && !plain_text))
+    throw BadConfigError("TR857",
+                         "`compact_files` is for Parquet, and for JSON and CSV without codec, in folders of tables",
+                         "leave it out, or choose another format; with `layout: connect` make files larger by `flush`, "
+                         "with `layout: ducklake` by `batch`");
 }
 
 void read_url(std::string_view url, LakeSpec& spec) {

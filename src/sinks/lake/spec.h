@@ -8,12 +8,12 @@
 #include <string_view>
 
 #include "net/s3_client.h"
+#include "sinks/lake/connect_layout.h"
+#include "sinks/lake/file_form.h"
 #include "sinks/lake/object_names.h"
 #include "sinks/lake/store.h"
 
 namespace tailrace::lake {
-
-enum class Format : std::uint8_t { kParquet, kJsonLines };
 
 /// What a lake is asked to be. Holds secrets. A value.
 struct LakeSpec {
@@ -21,11 +21,15 @@ struct LakeSpec {
   std::optional<net::S3Address> bucket;
   std::string prefix;
   std::filesystem::path directory;
-  Format format = Format::kParquet;
+  FileForm form;
   Partitioning partitioning = Partitioning::kNone;
   TablePath path;
   /// A catalog of DuckLake, in a SQLite file; empty: the lake is a layout of files.
   std::filesystem::path catalog;
+  /// Where objects lie as Kafka Connect's stores have them; null: in a folder for each table.
+  std::shared_ptr<const ConnectLayout> connect;
+  /// So many small files of one folder are merged; 0: none ever.
+  std::uint32_t compact_files = 0;
   std::string pipeline;
   /// What the sink may use, in bytes.
   std::uint64_t memory = 128ULL << 20;
@@ -39,6 +43,12 @@ struct LakeSpec {
 
 /// Reads `sqlite:FILE`. Throws BadConfigError TR857.
 void read_catalog(std::string_view text, LakeSpec& spec);
+/// Bytes of rows that a writer gathers in all.
+std::size_t gathered_bytes(const LakeSpec& spec);
+
+/// Throws BadConfigError TR857 when objects of this form or layout are never merged, and are to be.
+void check_compaction(const LakeSpec& spec);
+
 /// Reads `file://DIRECTORY`, a path, or `s3://BUCKET/PREFIX`. Throws BadConfigError TR857.
 void read_url(std::string_view url, LakeSpec& spec);
 /// Where the server of the bucket is: `http://HOST:PORT` or `https://HOST`; empty: Amazon's, of the region. A server of

@@ -5,8 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <iterator>
 #include <set>
 
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "sinks/row_unit.h"
 #include "vectors/row_chunk.h"
 
 namespace tailrace::lake {
@@ -17,8 +21,9 @@ using sinks::RowOperation;
 using vectors::Shape;
 using vectors::TargetType;
 
-/// Parquet's own types keep less of these than PostgreSQL's text: no offset of a time, no microseconds of an interval.
-TargetType parquet_type(const ColumnType& column) {
+/// The own types of Parquet and Avro keep less of these than PostgreSQL's text: no offset of a time, no microseconds of
+/// an interval.
+TargetType exact_type(const ColumnType& column) {
   TargetType type = vectors::target_type(column);
   if (type.shape == Shape::kTimeTz || type.shape == Shape::kInterval) type.shape = Shape::kVarchar;
   return type;
@@ -33,6 +38,42 @@ std::string lower(std::string text) {
   return text;
 }
 
+bool has_types(Format format) { return format == Format::kParquet || format == Format::kAvro; }
+
+std::vector<ExtraColumn> extras_of(const LakeSpec& spec) {
+  if (spec.connect) {
+    std::vector<ExtraColumn> extras;
+    const ConnectOptions& options = spec.connect->options();
+    if (options.deletes == Deletes::kRewrite) extras.push_back({Extra::kDeleted, "__deleted"});
+    if (!options.metadata) {
+      extras.push_back({Extra::kUnchanged, "_unchanged"});
+      return extras;
+    }
+    LakeSpec own = spec;
+    own.connect.reset();
+    std::ranges::copy(extras_of(own), std::back_inserter(extras));
+    return extras;
+  }
+  return {{Extra::kOperation, "_op"},           {Extra::kCommitLsn, "_commit_lsn"},
+          {Extra::kOrdinal, "_ordinal"},        {Extra::kSeq, "_seq"},
+          {Extra::kCommitTime, "_commit_time"}, {Extra::kOldRow, "_old"},
+          {Extra::kUnchanged, "_unchanged"}};
+}
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/// Whether the type holds a value at first sight, since PostgreSQL prints it so; false: it is to be looked at.
+bool surely_fits(const TargetType& type, ByteView text) {
+  if (type.list || text.empty() || !is_digit(text.back())) return false;
+  if (type.shape == Shape::kTimestamp || type.shape == Shape::kTimestampTz)
+    return text.size() >= 19 && is_digit(text[0]) && text[4] == '-';
+  if (type.width == 0) return false;
+  const std::size_t sign = text.front() == '-' ? 1 : 0;
+  const std::size_t point = std::min(text.find('.'), text.size());
+  return is_digit(text[sign]) && point - sign <= static_cast<std::size_t>(type.width - type.scale) &&
+         text.size() - point <= static_cast<std::size_t>(type.scale) + 1;
+}
+
 }  // namespace
 
 std::string_view operation_name(RowOperation operation) {
@@ -41,22 +82,68 @@ std::string_view operation_name(RowOperation operation) {
 }
 
 TableShape::TableShape(const Relation& relation, const LakeSpec& spec)
-    : relation_(relation), folder_(spec.path.of(relation)), key_(relation.match_key()), json_(relation_) {
+    : relation_(relation),
+      folder_(spec.connect ? std::string() : spec.path.of(relation)),
+      key_(relation.match_key()),
+      version_(crc32c(encode_relation(relation))),
+      extras_(extras_of(spec)),
+      refusal_of_infinity_(spec.form.format == Format::kAvro
+                               ? "a date or a time is infinite, which Avro cannot hold"
+                               : "a date or a time is infinite, which Parquet cannot hold"),
+      refusal_of_value_(spec.form.format == Format::kAvro ? "a value that its type in Avro cannot hold"
+                                                          : "a value that its type in Parquet cannot hold"),
+      row_first_(spec.connect != nullptr),
+      json_(relation_) {
   for (std::size_t n = 0; n < relation.columns.size(); ++n) {
-    types_.push_back(parquet_type(relation.columns[n].type));
-    if (spec.format == Format::kParquet && (types_[n].may_refuse() || has_infinity(types_[n]))) doubtful_.push_back(n);
+    types_.push_back(exact_type(relation.columns[n].type));
+    if (has_types(spec.form.format) && (types_[n].may_refuse() || has_infinity(types_[n]))) doubtful_.push_back(n);
   }
 }
 
-std::string TableShape::obstacle(const Relation& relation, Format format) {
-  std::set<std::string> seen = {kOperation, kCommitLsn, kOrdinal, kSeq, kCommitTime, kOldRow, kUnchangedColumns};
-  for (const Column& column : relation.columns) {
-    const bool exact = format == Format::kJsonLines;
+std::string TableShape::obstacle(const Relation& relation, const LakeSpec& spec) {
+  const bool exact = spec.form.format != Format::kParquet;
+  std::set<std::string> seen;
+  for (const ExtraColumn& extra : extras_of(spec)) seen.insert(extra.name);
+  for (const Column& column : relation.columns)
     if (!seen.insert(exact ? column.name : lower(column.name)).second)
       return fmt::format("its column {} has the name of another one, or of the sink's own{}", column.name,
                          exact ? "" : "; readers of Parquet do not tell upper case from lower case");
-  }
   return {};
+}
+
+std::optional<std::int64_t> TableShape::number_of(const RowChange& change, Extra extra) const {
+  switch (extra) {
+    case Extra::kCommitLsn: return static_cast<std::int64_t>(change.position.commit_end.value());
+    case Extra::kOrdinal: return static_cast<std::int64_t>(change.position.ordinal);
+    case Extra::kSeq: return static_cast<std::int64_t>(change.seq.value());
+    case Extra::kCommitTime:
+      if (change.operation == RowOperation::kCopied) return std::nullopt;
+      return change.commit_time.unix_micros();
+    default: throw DefectError("a column of text was taken for a number");
+  }
+}
+
+bool TableShape::append_text_of(const RowChange& change, Extra extra, std::string& out) const {
+  switch (extra) {
+    case Extra::kOperation: out += operation_name(change.operation); return true;
+    case Extra::kCommitLsn:
+    case Extra::kOrdinal:
+    case Extra::kSeq: fmt::format_to(std::back_inserter(out), "{}", *number_of(change, extra)); return true;
+    case Extra::kCommitTime:
+      if (change.operation == RowOperation::kCopied) return false;
+      out += change.commit_time.str();
+      return true;
+    case Extra::kOldRow:
+      if (change.operation != RowOperation::kUpdate || !change.old_row.present()) return false;
+      append_old(change, out);
+      return true;
+    case Extra::kUnchanged:
+      if (!change.new_row.present() || !sinks::has_unchanged(change.new_row)) return false;
+      json_.append_unchanged(change.new_row, out);
+      return true;
+    case Extra::kDeleted: out += change.operation == RowOperation::kDelete ? "true" : "false"; return true;
+  }
+  return false;
 }
 
 const char* TableShape::refusal_of(const RowChange& change) const {
@@ -74,9 +161,9 @@ const char* TableShape::refusal_of(const RowChange& change) const {
     }
     if (field.kind != FieldKind::kText) continue;
     const TargetType& type = types_[column];
-    if (has_infinity(type) && field.bytes.find("infinity") != ByteView::npos)
-      return "a date or a time is infinite, which Parquet cannot hold";
-    if (!vectors::fits(type, field.bytes, scratch)) return "a value that its type in Parquet cannot hold";
+    if (surely_fits(type, field.bytes)) continue;
+    if (has_infinity(type) && field.bytes.find("infinity") != ByteView::npos) return refusal_of_infinity_;
+    if (!vectors::fits(type, field.bytes, scratch)) return refusal_of_value_;
   }
   return nullptr;
 }

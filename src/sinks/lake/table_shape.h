@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "formats/row_json.h"
@@ -12,14 +15,13 @@
 
 namespace tailrace::lake {
 
-/// The columns that every object has behind those of the table (docs/lake.md).
-inline constexpr const char* kOperation = "_op";
-inline constexpr const char* kCommitLsn = "_commit_lsn";
-inline constexpr const char* kOrdinal = "_ordinal";
-inline constexpr const char* kSeq = "_seq";
-inline constexpr const char* kCommitTime = "_commit_time";
-inline constexpr const char* kOldRow = "_old";
-inline constexpr const char* kUnchangedColumns = "_unchanged";
+/// What an object may say of a change beside the table's columns (docs/lake.md).
+enum class Extra : std::uint8_t { kOperation, kCommitLsn, kOrdinal, kSeq, kCommitTime, kOldRow, kUnchanged, kDeleted };
+
+struct ExtraColumn {
+  Extra what;
+  const char* name;
+};
 
 /// As `_op` has it.
 std::string_view operation_name(sinks::RowOperation operation);
@@ -32,13 +34,23 @@ class TableShape {
   TableShape& operator=(const TableShape&) = delete;
 
   /// Why the lake cannot have the table; empty: it can.
-  static std::string obstacle(const Relation& relation, Format format);
+  static std::string obstacle(const Relation& relation, const LakeSpec& spec);
 
   const Relation& relation() const { return relation_; }
-  /// The table's folder.
+  /// The table's folder, of the layout of folders.
   const std::string& folder() const { return folder_; }
-  /// In Parquet, of the table's own columns.
+  /// Another number for another version, most probably.
+  std::uint32_t version() const { return version_; }
+  /// In Parquet and Avro, of the table's own columns.
   const std::vector<vectors::TargetType>& types() const { return types_; }
+  /// The columns behind the table's own.
+  const std::vector<ExtraColumn>& extras() const { return extras_; }
+  /// In JSON, too, the table's columns come first.
+  bool row_first() const { return row_first_; }
+  /// kCommitLsn, kOrdinal, kSeq, and kCommitTime in microseconds since 1970; nothing: the change has none.
+  std::optional<std::int64_t> number_of(const sinks::RowChange& change, Extra extra) const;
+  /// Appends any of them as text. False, with nothing appended: the change has none.
+  bool append_text_of(const sinks::RowChange& change, Extra extra, std::string& out) const;
   /// Columns by which rows are sorted in an object.
   const std::vector<std::size_t>& key() const { return key_; }
   /// Why the format cannot hold this change; null: it can.
@@ -51,8 +63,13 @@ class TableShape {
   const Relation relation_;
   const std::string folder_;
   const std::vector<std::size_t> key_;
+  const std::uint32_t version_;
+  const std::vector<ExtraColumn> extras_;
+  const char* const refusal_of_infinity_;
+  const char* const refusal_of_value_;
+  const bool row_first_;
   std::vector<vectors::TargetType> types_;
-  /// Columns whose type has values that its place in Parquet has not.
+  /// Columns whose type has values that its place in an object has not.
   std::vector<std::size_t> doubtful_;
   formats::RowJson json_;
 };

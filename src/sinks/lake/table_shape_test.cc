@@ -14,7 +14,7 @@ using tailrace::tuple_bytes;
 
 LakeSpec spec_of(Format format) {
   LakeSpec spec;
-  spec.format = format;
+  spec.form = file_form(format, Codec::kDefault);
   return spec;
 }
 
@@ -49,12 +49,12 @@ TEST(TableShapeTest, TypesThatParquetWouldCurtailAreText) {
 }
 
 TEST(TableShapeTest, NamesOfColumnsThatCollideHoldTheTable) {
-  EXPECT_EQ(TableShape::obstacle(*tailrace::test::items(), Format::kParquet), "");
+  EXPECT_EQ(TableShape::obstacle(*tailrace::test::items(), spec_of(Format::kParquet)), "");
   const RelationPtr cases = tailrace::test::table("t", {{"a", 23, -1, 1}, {"A"}});
-  EXPECT_NE(TableShape::obstacle(*cases, Format::kParquet), "");
-  EXPECT_EQ(TableShape::obstacle(*cases, Format::kJsonLines), "");
+  EXPECT_NE(TableShape::obstacle(*cases, spec_of(Format::kParquet)), "");
+  EXPECT_EQ(TableShape::obstacle(*cases, spec_of(Format::kJsonLines)), "");
   const RelationPtr ours = tailrace::test::table("t", {{"a", 23, -1, 1}, {"_seq"}});
-  EXPECT_NE(TableShape::obstacle(*ours, Format::kJsonLines), "");
+  EXPECT_NE(TableShape::obstacle(*ours, spec_of(Format::kJsonLines)), "");
 }
 
 }  // namespace
