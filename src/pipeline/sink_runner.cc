@@ -9,7 +9,6 @@
 #include "base/lack_of_memory.h"
 #include "base/log.h"
 #include "rules/row_rules.h"
-#include "sinks/timed_sink.h"
 
 namespace tailrace::pipeline {
 namespace {
@@ -400,9 +399,8 @@ bool SinkRunner::idle(std::stop_token stop) {
   if (released_ || unflushed_) return true;
   publish(State::kIdle);
   breaker_.succeeded();
-  const auto* timed = dynamic_cast<const sinks::TimedSink*>(sink_.get());
-  const bool due = timed != nullptr && timed->wants_maintenance();
-  if ((unmaintained_ && now - last_flow_ >= kQuiet) || due || holds_the_log_back()) maintain();
+  const bool unmaintained = unmaintained_ && now - last_flow_ >= kQuiet;
+  if (unmaintained || sink_->wants_maintenance() || holds_the_log_back()) maintain();
   const bool busy = completion_ || key_reader_.busy() || recopy_.request();
   if (setup_.release_when_idle && !busy && now - last_flow_ >= *setup_.release_when_idle) release(State::kReleased);
   return true;

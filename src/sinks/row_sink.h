@@ -20,7 +20,6 @@
 #include "sinks/row_target.h"
 #include "sinks/row_unit.h"
 #include "sinks/sink.h"
-#include "sinks/timed_sink.h"
 
 namespace tailrace::sinks {
 
@@ -46,7 +45,7 @@ struct RowSinkSpec {
 /// version to version, completes values that were not sent, folds to the last state of each key where the target wants
 /// that, isolates rows that the target refuses, and keeps cursor, counters and tables with the rows. One runner thread
 /// owns it (see Sink).
-class RowSink : public Sink, public TimedSink {
+class RowSink : public Sink {
  public:
   RowSink(RowSinkSpec spec, std::unique_ptr<RowTarget> target);
   ~RowSink() override;

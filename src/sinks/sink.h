@@ -270,6 +270,9 @@ class Sink {
   /// Work that is kept out of the commit path (checkpoints). Called by the runner when nothing waits, or at the
   /// latest every few seconds.
   virtual void maintain() = 0;
+  /// Whether maintain() has something to do though nothing was applied since its last call: by the clock, or because
+  /// something beside the stream is done. Cheap: asked whenever the sink is idle.
+  virtual bool wants_maintenance() const { return false; }
   /// Gives the target up so that others can open it; open() takes it back.
   virtual void release() = 0;
   /// After DamagedTarget: moves the damaged target out of the way, so that open() finds nothing, or what could be made

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import fastavro
 import pyarrow.parquet
-import zstandard
+from backports import zstd
 
 METAS = ("_op", "_commit_lsn", "_ordinal", "_seq", "_commit_time", "_old", "_unchanged")
 
@@ -81,7 +81,7 @@ def text_of(path: Path) -> str:
     if path.name.endswith(".gz"):
         data = gzip.decompress(data)
     if path.name.endswith(".zst"):
-        data = zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        data = zstd.decompress(data)
     return data.decode()
 
 

@@ -12,6 +12,7 @@
 
 #include "base/crash_point.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/unique_fd.h"
 #include "sinks/lake/object_names.h"
 #include "sinks/lake/parquet_file.h"
@@ -111,6 +112,16 @@ void Compactor::start(const SmallObjects& small, const std::shared_ptr<vectors::
     group_ = name;
     merge_ = std::async(std::launch::async, [work = std::move(work)] { return merge(work); });
     return;
+  }
+}
+
+void Compactor::drop() {
+  if (!merge_.valid()) return;
+  try {
+    const Merged merged = merge_.get();
+    spec_.store()->drop(merged.object.path, merged.object.token);
+  } catch (const Error& error) {
+    log::info("lake.not_merged", "{}: files of {} stay small: {}", spec_.display(), group_, error.what());
   }
 }
 

@@ -34,11 +34,15 @@ std::size_t csv_header_size(std::string_view bytes);
 class Compactor {
  public:
   explicit Compactor(const LakeSpec& spec) : spec_(spec) {}
+  ~Compactor() { drop(); }
+  Compactor(const Compactor&) = delete;
+  Compactor& operator=(const Compactor&) = delete;
 
   /// Begins to merge the group that is due, when none is under way. `engine`: for Parquet.
   void start(const SmallObjects& small, const std::shared_ptr<vectors::ParquetEngine>& engine);
-  /// Until the merge that is under way is done; what it made is nobody's.
-  void wait() { merge_ = {}; }
+  /// Waits for the merge that is under way. What it made is nobody's and goes, unless that fails: then it goes when the
+  /// lake is opened again.
+  void drop();
   /// Whether a merge is complete, or a group is due.
   bool has_something(const SmallObjects& small) const;
   /// The group that is merged, or was last.

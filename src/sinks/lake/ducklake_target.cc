@@ -78,6 +78,8 @@ void DuckLakeTarget::forget_shapes() {
   shapes_.clear();
 }
 
+Seq DuckLakeTarget::through(Oid table) { return catalog().through(table); }
+
 std::shared_ptr<const TableShape> DuckLakeTarget::shape(const Relation& relation) const {
   const std::lock_guard lock(mutex_);
   std::shared_ptr<const TableShape>& known = shapes_[&relation];

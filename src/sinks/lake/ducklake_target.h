@@ -36,6 +36,8 @@ class DuckLakeTarget final : public sinks::RowTarget {
 
   const LakeSpec& spec() const { return spec_; }
   DuckLakeCatalog& catalog();
+  /// The number of the table's last change that is in the lake.
+  Seq through(Oid table);
   /// The version that the rows are in. Any thread.
   std::shared_ptr<const TableShape> shape(const Relation& relation) const;
   /// Any thread.

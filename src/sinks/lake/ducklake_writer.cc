@@ -7,11 +7,11 @@
 #include "base/crash_point.h"
 #include "base/error.h"
 #include "sinks/lake/ducklake_target.h"
+#include "sinks/lake/new_changes.h"
 
 namespace tailrace::lake {
 
 using sinks::RowChange;
-using sinks::RowOperation;
 
 DuckLakeWriter::DuckLakeWriter(DuckLakeTarget& target)
     : target_(target),
@@ -26,18 +26,9 @@ DuckLakeWriter::DuckLakeWriter(DuckLakeTarget& target)
 DuckLakeWriter::~DuckLakeWriter() = default;
 
 void DuckLakeWriter::write(std::span<const RowChange> changes, const sinks::StateChanges& state) {
-  const Relation* relation = nullptr;
-  std::shared_ptr<const TableShape> shape;
-  // What is in the lake already comes again after the cursor was taken back.
-  Seq done;
-  for (const RowChange& change : changes) {
-    if (change.relation != relation) {
-      relation = change.relation;
-      shape = target_.shape(*relation);
-      done = change.operation == RowOperation::kCopied ? Seq(0) : target_.catalog().through(relation->oid);
-    }
-    if (change.operation == RowOperation::kCopied || change.seq > done) gathering_.append(change, shape);
-  }
+  for_each_new(changes, target_, [this](const RowChange& change, const std::shared_ptr<const TableShape>& shape) {
+    gathering_.append(change, shape);
+  });
   gathering_.take_in();
   if (state.empty()) return;
   finish();

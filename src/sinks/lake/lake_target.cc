@@ -158,7 +158,7 @@ std::string LakeTarget::alter_table(const Relation& before, const Relation& afte
 void LakeTarget::release() {
   ledger_.reset();
   settled_ = false;
-  compactor_.wait();
+  compactor_.drop();
   small_.clear();
   emptied_.clear();
   topics_begun_.clear();

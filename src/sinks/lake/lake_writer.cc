@@ -4,6 +4,7 @@
 
 #include "base/crash_point.h"
 #include "sinks/lake/lake_target.h"
+#include "sinks/lake/new_changes.h"
 
 namespace tailrace::lake {
 
@@ -21,20 +22,10 @@ LakeWriter::LakeWriter(LakeTarget& target)
 LakeWriter::~LakeWriter() = default;
 
 void LakeWriter::write(std::span<const RowChange> changes, const sinks::StateChanges& state) {
-  const Relation* relation = nullptr;
-  std::shared_ptr<const TableShape> shape;
-  // What is in the lake already comes again after the cursor was taken back.
-  Seq done;
-  for (const RowChange& change : changes) {
-    if (change.relation != relation) {
-      relation = change.relation;
-      shape = target_.shape(*relation);
-      done = change.operation == RowOperation::kCopied ? Seq(0) : target_.through(relation->oid);
-    }
-    if (change.operation != RowOperation::kCopied && change.seq <= done) continue;
+  for_each_new(changes, target_, [this](const RowChange& change, const std::shared_ptr<const TableShape>& shape) {
     gathering_.append(change, shape);
-    if (change.operation != RowOperation::kCopied) through_[relation->oid.value()] = change.seq;
-  }
+    if (change.operation != RowOperation::kCopied) through_[change.relation->oid.value()] = change.seq;
+  });
   gathering_.take_in();
   inside_ = inside_ || !changes.empty();
   if (state.empty()) return;

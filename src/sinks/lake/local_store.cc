@@ -130,6 +130,10 @@ bool LocalStore::publish(const std::string& path, const std::string& token) {
   return true;
 }
 
+void LocalStore::drop(const std::string& /*path*/, const std::string& token) {
+  if (::unlink((staged_ / token).c_str()) != 0 && errno != ENOENT) fail("remove", staged_ / token);
+}
+
 void LocalStore::drop_staged() {
   if (!fs::exists(staged_)) return;
   for (const fs::directory_entry& entry : fs::directory_iterator(staged_))

@@ -23,6 +23,7 @@ class LocalStore final : public Store {
   void remove(const std::string& path) override;
   std::string stage(const std::string& path, std::string_view bytes) override;
   bool publish(const std::string& path, const std::string& token) override;
+  void drop(const std::string& path, const std::string& token) override;
   void drop_staged() override;
 
  private:

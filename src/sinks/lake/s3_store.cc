@@ -45,6 +45,10 @@ bool S3Store::publish(const std::string& path, const std::string& token) {
   return client_.complete_upload(prefix_ + path, upload, lines) || client_.exists(prefix_ + path);
 }
 
+void S3Store::drop(const std::string& path, const std::string& token) {
+  client_.abort_upload(prefix_ + path, token.substr(0, token.find('\n')));
+}
+
 void S3Store::drop_staged() {
   for (const net::S3Upload& upload : client_.uploads(prefix_)) client_.abort_upload(upload.key, upload.id);
 }

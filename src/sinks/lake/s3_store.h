@@ -25,6 +25,7 @@ class S3Store final : public Store {
   void remove(const std::string& path) override { client_.remove(prefix_ + path); }
   std::string stage(const std::string& path, std::string_view bytes) override;
   bool publish(const std::string& path, const std::string& token) override;
+  void drop(const std::string& path, const std::string& token) override;
   void drop_staged() override;
 
  private:

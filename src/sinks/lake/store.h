@@ -28,6 +28,8 @@ class Store {
   virtual std::string stage(const std::string& path, std::string_view bytes) = 0;
   /// What was staged is seen from here on, durably. May be repeated. False: it is neither staged nor published.
   virtual bool publish(const std::string& path, const std::string& token) = 0;
+  /// What was staged goes, unseen. Gone on return, also when it was not there.
+  virtual void drop(const std::string& path, const std::string& token) = 0;
   /// All that is staged goes. REQUIRES: nobody stages anything.
   virtual void drop_staged() = 0;
 };

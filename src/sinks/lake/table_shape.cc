@@ -74,6 +74,16 @@ bool surely_fits(const TargetType& type, ByteView text) {
          text.size() - point <= static_cast<std::size_t>(type.scale) + 1;
 }
 
+/// What is the same of two versions whose rows are written alike.
+std::string written_form(Relation relation) {
+  relation.storage = 0;
+  relation.partitions.clear();
+  relation.membership = 0;
+  relation.standing = Standing::kFollowed;
+  relation.as_of = {};
+  return encode_relation(relation);
+}
+
 }  // namespace
 
 std::string_view operation_name(RowOperation operation) {
@@ -85,7 +95,8 @@ TableShape::TableShape(const Relation& relation, const LakeSpec& spec)
     : relation_(relation),
       folder_(spec.connect ? std::string() : spec.path.of(relation)),
       key_(relation.match_key()),
-      version_(crc32c(encode_relation(relation))),
+      written_form_(written_form(relation)),
+      version_(crc32c(written_form_)),
       extras_(extras_of(spec)),
       refusal_of_infinity_(spec.form.format == Format::kAvro
                                ? "a date or a time is infinite, which Avro cannot hold"

@@ -39,6 +39,9 @@ class TableShape {
   const Relation& relation() const { return relation_; }
   /// The table's folder, of the layout of folders.
   const std::string& folder() const { return folder_; }
+  /// Whether rows of both may stand in one file: the columns and the key are the same, whenever, and of whatever
+  /// storage and publication, the catalog told of them.
+  bool is_written_as(const TableShape& other) const { return written_form_ == other.written_form_; }
   /// Another number for another version, most probably.
   std::uint32_t version() const { return version_; }
   /// In Parquet and Avro, of the table's own columns.
@@ -63,6 +66,7 @@ class TableShape {
   const Relation relation_;
   const std::string folder_;
   const std::vector<std::size_t> key_;
+  const std::string written_form_;
   const std::uint32_t version_;
   const std::vector<ExtraColumn> extras_;
   const char* const refusal_of_infinity_;

@@ -48,6 +48,22 @@ TEST(TableShapeTest, TypesThatParquetWouldCurtailAreText) {
   EXPECT_EQ(shape.types()[3].sql(), "TIMESTAMPTZ");
 }
 
+TEST(TableShapeTest, AVersionIsKnownByWhatIsWrittenAndNotByWhenItWasRead) {
+  const RelationPtr table = tailrace::test::items();
+  Relation again = *table;
+  again.as_of = Lsn(4711);
+  again.storage = 7;
+  again.membership = 9;
+  Relation other = again;
+  other.columns[1].name = "w";
+  const LakeSpec spec = spec_of(Format::kParquet);
+  const TableShape shape(*table, spec);
+  EXPECT_TRUE(TableShape(again, spec).is_written_as(shape));
+  EXPECT_EQ(TableShape(again, spec).version(), shape.version());
+  EXPECT_FALSE(TableShape(other, spec).is_written_as(shape));
+  EXPECT_NE(TableShape(other, spec).version(), shape.version());
+}
+
 TEST(TableShapeTest, NamesOfColumnsThatCollideHoldTheTable) {
   EXPECT_EQ(TableShape::obstacle(*tailrace::test::items(), spec_of(Format::kParquet)), "");
   const RelationPtr cases = tailrace::test::table("t", {{"a", 23, -1, 1}, {"A"}});

@@ -10,6 +10,7 @@
 #include "base/crash_point.h"
 #include "base/error.h"
 #include "sinks/lake/lake_target.h"
+#include "sinks/lake/new_changes.h"
 
 namespace tailrace::lake {
 namespace {
@@ -74,24 +75,14 @@ void TopicWriter::restore() {
 }
 
 void TopicWriter::write(std::span<const RowChange> changes, const sinks::StateChanges& state) {
-  const Relation* relation = nullptr;
-  std::shared_ptr<const TableShape> shape;
-  // What is in the lake already comes again after the cursor was taken back.
-  Seq done;
-  for (const RowChange& change : changes) {
-    if (change.relation != relation) {
-      relation = change.relation;
-      shape = target_.shape(*relation);
-      done = change.operation == RowOperation::kCopied ? Seq(0) : target_.through(relation->oid);
-    }
-    if (change.operation != RowOperation::kCopied && change.seq <= done) continue;
-    if (change.operation != RowOperation::kCopied) through_[relation->oid.value()] = change.seq;
+  for_each_new(changes, target_, [this](const RowChange& change, const std::shared_ptr<const TableShape>& shape) {
+    if (change.operation != RowOperation::kCopied) through_[change.relation->oid.value()] = change.seq;
     const ConnectOptions& options = layout_.options();
     // A record has the row's columns only: of a truncated table it could not tell.
-    if (change.operation == RowOperation::kTruncate && !options.metadata) continue;
-    if (change.operation == RowOperation::kDelete && options.deletes == Deletes::kDrop) continue;
-    append(change, *relation, shape);
-  }
+    if (change.operation == RowOperation::kTruncate && !options.metadata) return;
+    if (change.operation == RowOperation::kDelete && options.deletes == Deletes::kDrop) return;
+    append(change, *change.relation, shape);
+  });
   for (auto& [name, topic] : topics_)
     for (auto& [partition, file] : topic.files) file.file->take_in();
   inside_ = inside_ || !changes.empty();
@@ -116,8 +107,8 @@ TopicWriter::OpenFile& TopicWriter::file_for(const std::string& name, Topic& top
                                              const std::shared_ptr<const TableShape>& shape) {
   OpenFile* file = &topic.files[partition];
   if (file->file && file->shape != shape) {
-    // One that was read back is the same version where it is written the same.
-    if (encode_relation(file->shape->relation()) == encode_relation(shape->relation())) {
+    // One that was read back, or that the catalog told of again.
+    if (file->shape->is_written_as(*shape)) {
       file->shape = shape;
       return *file;
     }
