@@ -10,7 +10,6 @@
 namespace tailrace::lake {
 
 using sinks::RowChange;
-using sinks::RowOperation;
 
 void JsonFile::append_extra(const RowChange& change, const ExtraColumn& extra) {
   row_.clear();
