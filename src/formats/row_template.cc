@@ -11,13 +11,13 @@
 namespace tailrace::formats {
 namespace {
 
-constexpr std::string_view kHex = "0123456789ABCDEF";
+constexpr std::string_view kUpperHex = "0123456789ABCDEF";
 
 void append_percent(char c, std::string& out) {
   const auto byte = static_cast<unsigned char>(c);
   out += '%';
-  out += kHex[byte >> 4];
-  out += kHex[byte & 15];
+  out += kUpperHex[byte >> 4];
+  out += kUpperHex[byte & 15];
 }
 
 bool is_unreserved(char c) {

@@ -16,7 +16,7 @@
 namespace tailrace::net {
 namespace {
 
-constexpr std::size_t kLongestAnswer = 1U << 20;
+constexpr std::size_t kLongestKeyAnswer = 1U << 20;
 constexpr std::chrono::milliseconds kNear{2000};
 
 struct Answer {
@@ -24,9 +24,9 @@ struct Answer {
   std::string body;
 };
 
-std::size_t take_answer(char* data, std::size_t size, std::size_t count, void* into) {
+std::size_t take_key_answer(char* data, std::size_t size, std::size_t count, void* into) {
   auto* body = static_cast<std::string*>(into);
-  if (body->size() + size * count > kLongestAnswer) return 0;
+  if (body->size() + size * count > kLongestKeyAnswer) return 0;
   body->append(data, size * count);
   return size * count;
 }
@@ -39,7 +39,7 @@ Answer ask(const std::string& from, const ConnectionTerms& terms, const char* me
   for (const std::string& header : headers) list.add(header);
   Answer answer;
   curl.set(CURLOPT_TIMEOUT_MS, static_cast<long>(terms.timeout.count()));
-  curl.set(CURLOPT_WRITEFUNCTION, take_answer);
+  curl.set(CURLOPT_WRITEFUNCTION, take_key_answer);
   curl.set(CURLOPT_WRITEDATA, &answer.body);
   curl.set(CURLOPT_URL, url.c_str());
   curl.set(CURLOPT_HTTPHEADER, list.get());
@@ -55,7 +55,7 @@ Answer ask(const std::string& from, const ConnectionTerms& terms, const char* me
   return answer;
 }
 
-[[noreturn]] void refuse(const std::string& from, const std::string& why) {
+[[noreturn]] void give_no_keys(const std::string& from, const std::string& why) {
   throw RefusedError("TR911", fmt::format("{} gives no keys for S3: {}", from, why),
                      "see that this host, container or identity has a role, and what the role trusts");
 }
@@ -67,23 +67,23 @@ void must_be_fine(const std::string& from, const Answer& answer, const std::stri
   if (answer.status >= 500 || answer.status == 429 || answer.status == 408 || code == "IDPCommunicationError" ||
       code == "Throttling")
     throw RetryError("TR910", fmt::format("{} gives no keys for S3: {}", from, why), "it is asked again");
-  refuse(from, why);
+  give_no_keys(from, why);
 }
 
 std::string read_file(const std::string& from, const std::string& path) {
   std::ifstream file(path);
   std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
-  if (!file || text.empty()) refuse(from, fmt::format("the file {} cannot be read or is empty", path));
+  if (!file || text.empty()) give_no_keys(from, fmt::format("the file {} cannot be read or is empty", path));
   return text;
 }
 
 LentKeys lent(const std::string& from, S3Credentials keys, const std::string& until) {
-  if (keys.access_key.empty() || keys.secret_key.empty()) refuse(from, "its answer has no keys");
+  if (keys.access_key.empty() || keys.secret_key.empty()) give_no_keys(from, "its answer has no keys");
   LentKeys out{std::move(keys), std::nullopt};
   if (until.empty()) return out;
   out.until = read_time(until);
-  if (!out.until) refuse(from, "its answer has no time that can be read");
+  if (!out.until) give_no_keys(from, "its answer has no time that can be read");
   return out;
 }
 
@@ -91,12 +91,12 @@ LentKeys lent(const std::string& from, S3Credentials keys, const std::string& un
 
 LentKeys read_lent_keys(std::string_view json, const std::string& from) {
   const auto answer = nlohmann::json::parse(json, nullptr, false);
-  if (!answer.is_object()) refuse(from, "its answer is no JSON object");
+  if (!answer.is_object()) give_no_keys(from, "its answer is no JSON object");
   const auto text = [&answer](const char* name) {
     const auto found = answer.find(name);
     return found != answer.end() && found->is_string() ? found->get<std::string>() : std::string();
   };
-  if (const std::string code = text("Code"); !code.empty() && code != "Success") refuse(from, "it says " + code);
+  if (const std::string code = text("Code"); !code.empty() && code != "Success") give_no_keys(from, "it says " + code);
   return lent(from, {text("AccessKeyId"), text("SecretAccessKey"), text("Token")}, text("Expiration"));
 }
 
@@ -138,7 +138,8 @@ LentKeys keys_of_container(const ContainerService& of) {
   std::vector<std::string> headers;
   const std::string authorization =
       of.authorization_file.empty() ? of.authorization : read_file(from, of.authorization_file);
-  if (authorization.find_first_of("\r\n") != std::string::npos) refuse(from, "the token for it has several lines");
+  if (authorization.find_first_of("\r\n") != std::string::npos)
+    give_no_keys(from, "the token for it has several lines");
   if (!authorization.empty()) headers.push_back("authorization: " + authorization);
   ConnectionTerms terms;
   terms.timeout = kNear;
@@ -157,10 +158,10 @@ LentKeys keys_of_instance(const InstanceService& of) {
   const std::vector<std::string> headers = {"x-aws-ec2-metadata-token: " + session.body};
   const std::string place = of.endpoint + "/latest/meta-data/iam/security-credentials/";
   const Answer roles = ask(from, terms, "GET", place, headers);
-  if (roles.status == 404) refuse(from, "this host has no role");
+  if (roles.status == 404) give_no_keys(from, "this host has no role");
   must_be_fine(from, roles);
   const std::string role = roles.body.substr(0, roles.body.find_first_of("\r\n"));
-  if (role.empty()) refuse(from, "this host has no role");
+  if (role.empty()) give_no_keys(from, "this host has no role");
   const Answer answer = ask(from, terms, "GET", place + uri_encoded(role, false), headers);
   must_be_fine(from, answer);
   return read_lent_keys(answer.body, from);

@@ -25,7 +25,7 @@ using Value = std::function<std::string(const char* name)>;
 
 constexpr std::chrono::seconds kStsTimeout{10};
 
-[[noreturn]] void refuse(const std::string& what, const std::string& remedy) {
+[[noreturn]] void refuse_settings(const std::string& what, const std::string& remedy) {
   throw BadConfigError("TR857", what, remedy);
 }
 
@@ -40,7 +40,7 @@ std::shared_ptr<S3Keys> by_web_identity(const Value& value, const std::string& r
   identity.role = value("AWS_ROLE_ARN");
   identity.session = value("AWS_ROLE_SESSION_NAME");
   if (identity.role.empty())
-    refuse("AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not", "set both, or none of them");
+    refuse_settings("AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not", "set both, or none of them");
   if (identity.session.empty()) identity.session = "tailrace";
   identity.endpoint = without_slash(value("AWS_ENDPOINT_URL_STS"));
   if (identity.endpoint.empty()) identity.endpoint = without_slash(value("AWS_ENDPOINT_URL"));
@@ -58,8 +58,8 @@ std::shared_ptr<S3Keys> by_container(const Value& value) {
   if (const std::string relative = value("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"); !relative.empty())
     service.url = "http://169.254.170.2" + relative;
   if (!is_safe_container_url(service.url))
-    refuse("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor of this host or AWS' own addresses",
-           "set it as the platform documents it");
+    refuse_settings("AWS_CONTAINER_CREDENTIALS_FULL_URI is neither https nor of this host or AWS' own addresses",
+                    "set it as the platform documents it");
   return std::make_shared<S3Keys>([service] { return keys_of_container(service); });
 }
 
@@ -103,14 +103,15 @@ std::shared_ptr<S3Keys> find_s3_keys(const EnvironmentVariable& environment, con
   if (auto found = read_profile(text, name.empty() ? "default" : name))
     return std::make_shared<S3Keys>(std::move(*found));
   if (!name.empty())
-    refuse(fmt::format("no keys for S3: {} has no profile `{}` with keys", path, name),
-           "correct the name of the profile, or write its keys into the file");
+    refuse_settings(fmt::format("no keys for S3: {} has no profile `{}` with keys", path, name),
+                    "correct the name of the profile, or write its keys into the file");
   if (!value("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").empty() || !value("AWS_CONTAINER_CREDENTIALS_FULL_URI").empty())
     return by_container(value);
   if (value("AWS_EC2_METADATA_DISABLED") == "true")
-    refuse(fmt::format("no keys for S3: none in the options and the environment, and no profile `default` in {}", path),
-           "give `access_key_id` and `secret_access_key`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
-           "name a `profile`");
+    refuse_settings(
+        fmt::format("no keys for S3: none in the options and the environment, and no profile `default` in {}", path),
+        "give `access_key_id` and `secret_access_key`, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+        "name a `profile`");
   InstanceService instance;
   if (const std::string endpoint = value("AWS_EC2_METADATA_SERVICE_ENDPOINT"); !endpoint.empty())
     instance.endpoint = without_slash(endpoint);

@@ -16,7 +16,7 @@ namespace {
 using std::chrono::milliseconds;
 using Json = nlohmann::json;
 
-constexpr milliseconds kLook{50};
+constexpr milliseconds kLookAtLog{50};
 /// What fails now and then mends itself.
 constexpr int kToldFrom = 3;
 /// A table that was copied so often without being asked for keeps nobody waiting any more.
@@ -220,7 +220,7 @@ bool SinkRunner::replay_recopy(sinks::SideCopy& side, std::stop_token stop) {
   }
   const std::unique_ptr<journal::Reader> reader = journal_.reader(recopy_.from());
   for (Position at = recopy_.from().position; at < until;) {
-    const ChangeBatchPtr batch = reader->next(settings_.batch, stop, kLook);
+    const ChangeBatchPtr batch = reader->next(settings_.batch, stop, kLookAtLog);
     if (stop.stop_requested() || draining()) return false;
     if (!batch) continue;
     side.replay(*batch, until);

@@ -37,7 +37,7 @@ struct Columns {
   std::string exact;
 };
 
-Columns columns_of(Connection& connection, const std::string& schema, const std::string& table) {
+Columns declared_columns(Connection& connection, const std::string& schema, const std::string& table) {
   Columns columns;
   for (const TextRow& row : connection.rows(fmt::format("SELECT column_name, data_type FROM duckdb_columns() WHERE "
                                                         "database_name = current_database() AND schema_name "
@@ -169,7 +169,7 @@ void HistorySafety::write_part(Connection& connection, const std::filesystem::pa
     connection.run(fmt::format("INSERT INTO temp.tailrace_safety VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {})", n,
                                literal(name.first), literal(name.second), keeps_history(spec_, name.first, name.second),
                                base, written, table.open, table.closed, literal(table.columns),
-                               literal(columns_of(connection, name.first, name.second).declared)));
+                               literal(declared_columns(connection, name.first, name.second).declared)));
   }
   connection.run(
       fmt::format("COPY (FROM temp.tailrace_safety) TO {} {}", literal((part / "tables.parquet").string()), kFormat));
@@ -179,7 +179,7 @@ void HistorySafety::write_part(Connection& connection, const std::filesystem::pa
 bool HistorySafety::write_table(Connection& connection, const std::filesystem::path& file, const Name& name, bool whole,
                                 std::uint64_t mark, Known& known, bool& is_base) {
   const std::string history = history_of(name);
-  const Columns columns = columns_of(connection, name.first, name.second + "__history");
+  const Columns columns = declared_columns(connection, name.first, name.second + "__history");
   const std::string opened = fmt::format("is_current AND from_seq > {}::UBIGINT", mark);
   const std::string ended = fmt::format("NOT is_current AND to_seq > {}::UBIGINT", mark);
   const TextRow counts =

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "sinks/duckdb/answer_text.h"
 #include "sinks/duckdb/handle.h"
 #include "sinks/duckdb/types.h"
 
@@ -17,83 +18,9 @@ namespace tailrace::duckdb {
 namespace {
 
 constexpr std::uint64_t kOwnMemory = 512ULL << 20;
-/// A table's widths are those of its first rows.
-constexpr std::size_t kMeasuredRows = 10000;
 
 BadConfigError not_a_question(const std::string& what) {
   return BadConfigError("TR620", what, "ask with one SELECT; a target is written by its pipeline only");
-}
-
-/// Shows text rows as an aligned table.
-class TableText {
- public:
-  TableText(std::vector<std::string> names, const QueryOutput& output) : names_(std::move(names)), output_(output) {
-    for (const std::string& name : names_) widths_.push_back(width(name));
-  }
-  void add(TextRow row) {
-    ++count_;
-    if (measured_) return write(row);
-    for (std::size_t n = 0; n < row.size(); ++n) widths_[n] = std::max(widths_[n], width(shown(row[n])));
-    waiting_.push_back(std::move(row));
-    if (waiting_.size() == kMeasuredRows) begin();
-  }
-  void finish() {
-    if (!measured_) begin();
-    output_(fmt::format("({} {})\n", count_, count_ == 1 ? "row" : "rows"));
-  }
-
- private:
-  static std::string shown(const std::pair<bool, std::string>& value) { return value.first ? value.second : "NULL"; }
-  static std::size_t width(const std::string& text) {
-    return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
-  }
-  void begin() {
-    measured_ = true;
-    TextRow header;
-    TextRow rule;
-    for (std::size_t n = 0; n < names_.size(); ++n) {
-      header.emplace_back(true, names_[n]);
-      rule.emplace_back(true, std::string(widths_[n], '-'));
-    }
-    write(header);
-    write(rule);
-    for (const TextRow& row : waiting_) write(row);
-    waiting_.clear();
-  }
-  void write(const TextRow& row) {
-    std::string line;
-    for (std::size_t n = 0; n < row.size(); ++n) {
-      const std::string text = shown(row[n]);
-      if (n > 0) line += "  ";
-      line += text;
-      if (n + 1 < row.size() && widths_[n] > width(text)) line.append(widths_[n] - width(text), ' ');
-    }
-    output_(line + '\n');
-  }
-
-  std::vector<std::string> names_;
-  const QueryOutput& output_;
-  std::vector<std::size_t> widths_;
-  std::vector<TextRow> waiting_;
-  std::size_t count_ = 0;
-  bool measured_ = false;
-};
-
-std::string csv_value(const std::pair<bool, std::string>& value) {
-  if (!value.first) return "";
-  if (!value.second.empty() && value.second.find_first_of(",\"\r\n") == std::string::npos) return value.second;
-  std::string out = "\"";
-  for (const char c : value.second) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  return out + '"';
-}
-
-std::string csv_line(const TextRow& row) {
-  std::string line;
-  for (std::size_t n = 0; n < row.size(); ++n) line += (n == 0 ? "" : ",") + csv_value(row[n]);
-  return line + '\n';
 }
 
 /// A file for an answer that DuckDB writes by itself; goes away with this object.

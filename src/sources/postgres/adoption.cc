@@ -9,13 +9,13 @@
 namespace tailrace::postgres {
 namespace {
 
-constexpr const char* kDoing = "taking the slot over";
+constexpr const char* kTakingOver = "taking the slot over";
 
 /// Waits until none of the transactions that are prepared now is there any more.
 void wait_for_prepared(Connection& sql, const std::stop_token& stop, const std::function<void()>& waiting) {
   constexpr int kTriesPerReport = 10;
   const auto prepared = [&] {
-    return sql.query("SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()", kDoing);
+    return sql.query("SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()", kTakingOver);
   };
   const Rows then = prepared();
   for (int tries = 1; !then.empty(); ++tries) {
@@ -39,7 +39,7 @@ std::optional<std::string> reason_not_to_adopt(Connection& sql, const std::optio
   if (slot->temporary) return "it is temporary";
   if (slot->active_pid != 0) return "process " + std::to_string(slot->active_pid) + " is reading from it";
   if (slot->wal_status == "lost") return "it is lost";
-  if (slot->database != sql.query("SELECT current_database()", kDoing).at(0, 0))
+  if (slot->database != sql.query("SELECT current_database()", kTakingOver).at(0, 0))
     return "it is of database " + slot->database;
   return std::nullopt;
 }
@@ -54,7 +54,7 @@ AdoptedSlot adopt_slot(Connection& sql, const SourceSpec& spec, std::stop_token 
   adopted.confirmed = slot->confirmed;
   if (!slot->two_phase) return adopted;
   wait_for_prepared(sql, stop, waiting);
-  adopted.adopted_until = sql.query(std::string("SELECT ") + kWalEnd, kDoing).lsn(0, 0);
+  adopted.adopted_until = sql.query(std::string("SELECT ") + kWalEnd, kTakingOver).lsn(0, 0);
   return adopted;
 }
 

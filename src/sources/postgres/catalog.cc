@@ -13,7 +13,7 @@
 namespace tailrace::postgres {
 namespace {
 
-constexpr const char* kDoing = "reading the catalog";
+constexpr const char* kReadingCatalog = "reading the catalog";
 constexpr int kMoreLooks = 3;
 constexpr std::chrono::milliseconds kBetweenLooks{3};
 
@@ -144,8 +144,8 @@ void settle_attnums(std::vector<Column>& columns, std::int16_t attributes) {
 
 Catalog::TableRow Catalog::read_table(Oid oid) {
   TableRow table;
-  const Rows rows =
-      connection_.query(std::string(kColumnsSql) + kWalEnd + kOfTableSql, {std::to_string(oid.value())}, kDoing);
+  const Rows rows = connection_.query(std::string(kColumnsSql) + kWalEnd + kOfTableSql, {std::to_string(oid.value())},
+                                      kReadingCatalog);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     Column column;
     column.name = rows.at(i, 0);
@@ -173,7 +173,7 @@ Catalog::TableRow Catalog::read_table(Oid oid) {
 }
 
 void Catalog::read_partitions(Oid oid, TableRow& table) {
-  const Rows rows = connection_.query(kPartitionsSql, {std::to_string(oid.value())}, kDoing);
+  const Rows rows = connection_.query(kPartitionsSql, {std::to_string(oid.value())}, kReadingCatalog);
   table.partitions = read_leaves(oid);
   bool one_story = true;
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -192,7 +192,7 @@ void Catalog::load_types(std::vector<Oid> oids) {
   while (true) {
     std::erase_if(oids, [&](Oid oid) { return !oid.valid() || types_.contains(oid); });
     if (oids.empty()) return;
-    const Rows rows = connection_.query(kTypesSql, {oid_array(oids)}, kDoing);
+    const Rows rows = connection_.query(kTypesSql, {oid_array(oids)}, kReadingCatalog);
     // A type that is gone keeps an empty row: only its oid is known.
     for (const Oid oid : oids) types_.try_emplace(oid);
     std::vector<Oid> next;
@@ -246,7 +246,7 @@ void Catalog::name_types(std::vector<Column>& columns) {
   }
   const Rows rows = connection_.query(
       "SELECT format_type(t.o, t.m) FROM unnest($1::oid[], $2::int4[]) WITH ORDINALITY AS t(o, m, i) ORDER BY t.i",
-      {oids + '}', typmods + '}'}, kDoing);
+      {oids + '}', typmods + '}'}, kReadingCatalog);
   for (std::size_t i = 0; i < rows.size() && i < columns.size(); ++i) columns[i].type.display = rows.at(i, 0);
 }
 
@@ -331,7 +331,7 @@ RelationPtr Catalog::describe(const PublishedTable& table, Lsn as_of) {
 std::vector<PublishedTable> Catalog::published_tables(const std::vector<std::string>& publications,
                                                       const std::vector<std::string>& patterns) {
   const char* sql = connection_.server_version() >= 150000 ? kPublishedSql15 : kPublishedSql13;
-  const Rows rows = connection_.query(sql, {text_array(publications)}, kDoing);
+  const Rows rows = connection_.query(sql, {text_array(publications)}, kReadingCatalog);
   const TablePatterns wanted(patterns);
   std::vector<PublishedTable> tables;
   for (std::size_t i = 0; i < rows.size(); ++i) {

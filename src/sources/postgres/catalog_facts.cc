@@ -9,7 +9,7 @@
 namespace tailrace::postgres {
 namespace {
 
-constexpr const char* kDoing = "reading the catalog";
+constexpr const char* kReadingFacts = "reading the catalog";
 /// Types below are the server's own and never altered (FirstNormalObjectId).
 constexpr std::uint32_t kFirstOid = 16384;
 
@@ -71,12 +71,12 @@ std::uint64_t number(const Rows& rows, std::size_t row, std::size_t column) {
 
 std::uint64_t Catalog::read_membership(Oid oid) {
   const Rows rows = connection_.query(with_schemas(connection_, kMembershipSql, kSchemasSql),
-                                      {std::to_string(oid.value()), text_array(publications_)}, kDoing);
+                                      {std::to_string(oid.value()), text_array(publications_)}, kReadingFacts);
   return rows.empty() || rows.is_null(0, 0) ? 0 : number(rows, 0, 0);
 }
 
 std::vector<Partition> Catalog::read_leaves(Oid oid) {
-  const Rows rows = connection_.query(kLeavesSql, {std::to_string(oid.value())}, kDoing);
+  const Rows rows = connection_.query(kLeavesSql, {std::to_string(oid.value())}, kReadingFacts);
   std::vector<Partition> leaves;
   for (std::size_t i = 0; i < rows.size(); ++i)
     leaves.push_back({rows.oid(i, 0), number(rows, i, 1), rows.unsigned_number(i, 2), rows.flag(i, 3)});
@@ -88,7 +88,7 @@ void Catalog::read_forms(std::vector<Column>& columns) {
   for (const Column& column : columns)
     if (column.type.declared.value() >= kFirstOid) oids.push_back(column.type.declared);
   if (oids.empty()) return;
-  const Rows rows = connection_.query(kFormsSql, {oid_array(oids)}, kDoing);
+  const Rows rows = connection_.query(kFormsSql, {oid_array(oids)}, kReadingFacts);
   for (std::size_t i = 0; i < rows.size(); ++i)
     for (Column& column : columns)
       if (column.type.declared == rows.oid(i, 0)) column.type.forms.push_back(number(rows, i, 1));

@@ -12,13 +12,13 @@
 namespace tailrace::postgres {
 namespace {
 
-constexpr const char* kDoing = "taking a fence";
+constexpr const char* kFencing = "taking a fence";
 constexpr const char* kBegin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 Fence take_fence(Connection& sql) {
   const Rows rows = sql.query(std::string("SELECT pg_current_snapshot(), ") + kWalEnd +
                                   ", (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
-                              kDoing);
+                              kFencing);
   const auto snapshot = SnapshotXids::parse(rows.at(0, 0));
   if (!snapshot) throw DefectError("a snapshot of the server cannot be read");
   const auto taken_at = PgTime::from_unix_micros(static_cast<std::int64_t>(rows.unsigned_number(0, 2)));
@@ -102,7 +102,7 @@ std::vector<Xid> running_transactions(Connection& sql) {
 
 Fence begin_fence(Connection& sql) {
   return take_fence_through(sql, [&] {
-    sql.query(kBegin, kDoing);
+    sql.query(kBegin, kFencing);
     return take_fence(sql);
   });
 }
@@ -120,7 +120,7 @@ Fence begin_settled_fence(Connection& sql, std::stop_token stop, const std::func
     const Fence fence = begin_fence(sql);
     std::erase_if(unsettled, [&](Xid xid) { return fence.snapshot.contains(xid); });
     if (unsettled.empty()) return fence;
-    sql.query("COMMIT", kDoing);
+    sql.query("COMMIT", kFencing);
     if (stop.stop_requested())
       throw RetryError("TR127", "stopped while waiting for old transactions of the source to end", "start again");
     if (tries % kTriesPerReport == 0) waiting();
@@ -148,7 +148,7 @@ FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::ve
   out.fence = table.fence;
   if (!keys.empty()) {
     // Whoever is not waited for any more need not work for long.
-    sql.query("SET LOCAL statement_timeout = '30s'", kDoing);
+    sql.query("SET LOCAL statement_timeout = '30s'", kFencing);
     std::string columns;
     for (const Column& column : relation->columns)
       columns += (columns.empty() ? "" : ", ") + sql.quoted_name(column.name);
@@ -159,7 +159,7 @@ FencedRows read_keys(Connection& sql, const RelationPtr& relation, const std::ve
     for (std::size_t i = 0; i < rows.size(); ++i) append_row(rows, i, relation->columns.size(), out.rows.tuples);
     out.rows.count = rows.size();
   }
-  sql.query("COMMIT", kDoing);
+  sql.query("COMMIT", kFencing);
   return out;
 }
 

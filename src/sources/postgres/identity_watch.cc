@@ -11,7 +11,7 @@
 namespace tailrace::postgres {
 namespace {
 
-constexpr const char* kDoing = "looking for tables without identity";
+constexpr const char* kLookingForIdentity = "looking for tables without identity";
 constexpr std::size_t kNamesShown = 5;
 
 /// As the server's CheckCmdReplicaIdentity() has it: the table itself counts, a partition also where an ancestor of it
@@ -45,7 +45,7 @@ std::vector<RefusedTable> find_refused_tables(Connection& sql, const std::vector
   std::string query = kRefusedSql;
   constexpr std::string_view kPlace = "$schemas";
   query.replace(query.find(kPlace), kPlace.size(), sql.server_version() >= 150000 ? kSchemasSql : "");
-  const Rows rows = sql.query(query, {text_array(publications)}, kDoing);
+  const Rows rows = sql.query(query, {text_array(publications)}, kLookingForIdentity);
   const TablePatterns wanted(patterns);
   std::vector<RefusedTable> out;
   for (std::size_t i = 0; i < rows.size(); ++i) {

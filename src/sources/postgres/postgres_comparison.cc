@@ -14,7 +14,7 @@
 namespace tailrace::postgres {
 namespace {
 
-constexpr const char* kDoing = "comparing a table";
+constexpr const char* kComparing = "comparing a table";
 /// concat() takes at most 100 arguments.
 constexpr std::size_t kMostArguments = 90;
 
@@ -103,12 +103,12 @@ auto PostgresComparison::with_connection(Use use) {
   if (!connection_) {
     auto made = Connection::open(spec_, ConnectionKind::kSql, stop_);
     made->give_up_on(stop_);
-    const Rows encoding = made->query("SELECT current_setting('server_encoding')", kDoing);
+    const Rows encoding = made->query("SELECT current_setting('server_encoding')", kComparing);
     if (encoding.at(0, 0) != "UTF8")
       throw RefusedError("TR702", "the source's encoding is " + std::string(encoding.at(0, 0)),
                          "rows can be compared in databases with encoding UTF8 only");
     // One process of the server works for us, and no more.
-    made->query("SET max_parallel_workers_per_gather = 0; SET jit = off", kDoing);
+    made->query("SET max_parallel_workers_per_gather = 0; SET jit = off", kComparing);
     connection_ = std::move(made);
   }
   // Gone with a throw: its transaction has failed.
@@ -142,7 +142,7 @@ std::optional<std::int64_t> PostgresComparison::range_end(const sources::TableTo
     const Rows found = sql.query(
         fmt::format("SELECT {0} FROM {1}.{2}{3} ORDER BY 1 OFFSET {4} LIMIT 1", key, sql.quoted_name(relation.schema),
                     sql.quoted_name(relation.name), above ? fmt::format(" WHERE {} > {}", key, *above) : "", rows - 1),
-        kDoing);
+        kComparing);
     if (found.empty()) return std::nullopt;
     return found.number(0, 0);
   });
@@ -158,8 +158,8 @@ sources::FencedDigests PostgresComparison::digest(const sources::TableToCompare&
         fmt::format("SELECT b, count(*), sum(h) FROM (SELECT {} AS b, {} AS h FROM {}{}) AS hashed GROUP BY b",
                     bucket_of(sql, *table.relation), row_hash(sql, *table.relation), fenced.name,
                     condition(sql, table, range)),
-        kDoing);
-    sql.query("COMMIT", kDoing);
+        kComparing);
+    sql.query("COMMIT", kComparing);
     for (std::size_t i = 0; i < rows.size(); ++i)
       out.buckets.at(rows.unsigned_number(i, 0)) = {rows.unsigned_number(i, 1), number_of(rows.at(i, 2))};
     return out;
@@ -179,8 +179,8 @@ sources::FencedHashes PostgresComparison::list(const sources::TableToCompare& ta
     std::string columns = row_hash(sql, relation);
     const std::vector<std::size_t> key = relation.match_key();
     for (const std::size_t column : key) columns += ", " + sql.quoted_name(relation.columns[column].name);
-    const Rows rows = sql.query(fmt::format("SELECT {} FROM {}{}", columns, fenced.name, where), kDoing);
-    sql.query("COMMIT", kDoing);
+    const Rows rows = sql.query(fmt::format("SELECT {} FROM {}{}", columns, fenced.name, where), kComparing);
+    sql.query("COMMIT", kComparing);
     out.rows.reserve(rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) {
       RowHash row;

@@ -19,7 +19,7 @@
 namespace tailrace::postgres {
 namespace {
 
-constexpr const char* kDoing = "checking the source";
+constexpr const char* kCheckingSource = "checking the source";
 constexpr std::size_t kNamesShown = 5;
 
 std::string qualified(const Connection& sql, const Candidate& table) {
@@ -58,8 +58,8 @@ void examine_standby(Examination& now) {
   if (now.sql.server_version() < 160000)
     return now.add({"TR132", Severity::kError, "standby",
                     "this server is a standby, and only from version 16 on has one slots", "connect to the primary"});
-  const Rows rows =
-      now.sql.query("SELECT current_setting('hot_standby_feedback'), current_setting('primary_slot_name')", kDoing);
+  const Rows rows = now.sql.query(
+      "SELECT current_setting('hot_standby_feedback'), current_setting('primary_slot_name')", kCheckingSource);
   if (rows.at(0, 0) != "on" || rows.at(0, 1).empty())
     now.add({"TR132", Severity::kWarning, "standby",
              "the primary does not know what this standby's slot needs and may make it useless",
@@ -75,7 +75,7 @@ void examine_server(Examination& now) {
       "SELECT current_setting('wal_level'), pg_is_in_recovery(), current_setting('max_replication_slots')::int, "
       "(SELECT count(*) FROM pg_replication_slots), "
       "(SELECT setting::bigint FROM pg_settings WHERE name = 'max_slot_wal_keep_size')",
-      kDoing);
+      kCheckingSource);
   // From 19 on the server raises the level by itself when a logical slot needs it.
   if (rows.at(0, 0) != "logical" && now.sql.server_version() < 190000)
     now.add({"TR104", Severity::kError, "wal_level",
@@ -158,7 +158,7 @@ void examine_published(Examination& now, const std::vector<std::string>& publica
 
 void examine_rights(Examination& now) {
   const Rows rows = now.sql.query(
-      "SELECT current_user, has_database_privilege(current_database(), 'CREATE'), current_database()", kDoing);
+      "SELECT current_user, has_database_privilege(current_database(), 'CREATE'), current_database()", kCheckingSource);
   const std::string role = now.sql.quoted_name(rows.at(0, 0));
   now.add_for_tables(
       {"TR106", Severity::kError, "rights", "the role may not read them", ""},
@@ -237,11 +237,11 @@ void examine_names(Examination& now) {
       "c2.relname) "
       "FROM pg_class c2 JOIN pg_namespace n2 ON n2.oid = c2.relnamespace WHERE c2.relkind = 'r' GROUP BY 1 "
       "HAVING count(*) > 1) ORDER BY 1",
-      kDoing);
+      kCheckingSource);
   const Rows columns = now.sql.query(
       "SELECT DISTINCT a.attrelid FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped "
       "GROUP BY a.attrelid, lower(a.attname) HAVING count(*) > 1",
-      kDoing);
+      kCheckingSource);
   const auto listed = [](const Rows& rows, std::size_t column, Oid oid) {
     for (std::size_t i = 0; i < rows.size(); ++i)
       if (rows.oid(i, column) == oid) return true;

@@ -10,7 +10,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr const char* kDoing = "looking at the server's load";
+constexpr const char* kLookingAtLoad = "looking at the server's load";
 constexpr milliseconds kLookEvery{500};
 constexpr milliseconds kLookStep{100};
 constexpr milliseconds kLongestWait{5000};
@@ -18,11 +18,11 @@ constexpr milliseconds kLongestWait{5000};
 }  // namespace
 
 bool sees_server_load(Connection& sql) {
-  return sql.query("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')", kDoing).flag(0, 0);
+  return sql.query("SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')", kLookingAtLoad).flag(0, 0);
 }
 
 std::string server_load_remedy(Connection& sql) {
-  return "GRANT pg_read_all_stats TO " + sql.quoted_name(sql.query("SELECT current_user", kDoing).at(0, 0)) +
+  return "GRANT pg_read_all_stats TO " + sql.quoted_name(sql.query("SELECT current_user", kLookingAtLoad).at(0, 0)) +
          "; -- or take the bound away";
 }
 
@@ -72,7 +72,7 @@ bool ServerLoad::look(const std::stop_token& stop) {
           std::string(kWalEnd) +
           ", COALESCE(replay_lsn, flush_lsn, write_lsn, sent_lsn))), 0)::bigint FROM pg_stat_replication WHERE "
           "application_name <> current_setting('application_name'))",
-      kDoing);
+      kLookingAtLoad);
   const std::int64_t active = rows.number(0, 0);
   const std::int64_t lag = rows.number(0, 1);
   const bool busy = spec_.copy_max_active_sessions > 0 && active > spec_.copy_max_active_sessions;

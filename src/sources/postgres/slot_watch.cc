@@ -3,7 +3,7 @@
 namespace tailrace::postgres {
 namespace {
 
-constexpr const char* kDoing = "watching the slot";
+constexpr const char* kWatchingSlot = "watching the slot";
 
 /// Of our sessions all but the one that asks: the walsender's age is the slot's.
 const char* kBurdenSql =
@@ -23,7 +23,7 @@ std::string what_holds(Connection& sql) {
 }  // namespace
 
 ServerBurden read_burden(Connection& sql, const std::string& slot) {
-  const Rows rows = sql.query(kBurdenSql, {slot}, kDoing);
+  const Rows rows = sql.query(kBurdenSql, {slot}, kWatchingSlot);
   ServerBurden burden;
   burden.slot_age = rows.number(0, 0);
   burden.snapshot_age = rows.number(0, 1);

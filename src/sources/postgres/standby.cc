@@ -12,13 +12,13 @@
 namespace tailrace::postgres {
 namespace {
 
-constexpr const char* kDoing = "taking a fence at a standby";
+constexpr const char* kFencingStandby = "taking a fence at a standby";
 constexpr int kTries = 200;
 
 /// Transactions by id, as SQL, of those that have not ended, sub-transactions included.
 std::vector<std::uint64_t> unended(Connection& sql, const std::string& ids) {
-  const Rows rows =
-      sql.query("SELECT x FROM " + ids + " x WHERE pg_xact_status(x::text::xid8) = 'in progress' ORDER BY x", kDoing);
+  const Rows rows = sql.query(
+      "SELECT x FROM " + ids + " x WHERE pg_xact_status(x::text::xid8) = 'in progress' ORDER BY x", kFencingStandby);
   std::vector<std::uint64_t> out;
   for (std::size_t i = 0; i < rows.size(); ++i) out.push_back(rows.unsigned_number(i, 0));
   return out;
@@ -31,7 +31,7 @@ std::string list_of(const std::vector<std::uint64_t>& ids) {
 }
 
 SnapshotXids current_snapshot(Connection& sql) {
-  const auto snapshot = SnapshotXids::parse(sql.query("SELECT pg_current_snapshot()", kDoing).at(0, 0));
+  const auto snapshot = SnapshotXids::parse(sql.query("SELECT pg_current_snapshot()", kFencingStandby).at(0, 0));
   if (!snapshot) throw DefectError("a snapshot of the server cannot be read");
   return *snapshot;
 }
@@ -40,7 +40,7 @@ SnapshotXids current_snapshot(Connection& sql) {
 Lsn received(Connection& sql) {
   return sql
       .query("SELECT GREATEST(pg_last_wal_replay_lsn(), COALESCE(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()))",
-             kDoing)
+             kFencingStandby)
       .lsn(0, 0);
 }
 
@@ -71,7 +71,7 @@ Fence take_fence_through(Connection& sql, const std::function<Fence()>& begin) {
       fence.end = std::max(fence.end, received(sql));
       return fence;
     }
-    sql.query("ROLLBACK", kDoing);
+    sql.query("ROLLBACK", kFencingStandby);
   }
   throw RetryError("TR138", "transactions end at this standby faster than a snapshot of it can be described",
                    "none needed: it is tried again; at a calmer time, or at the primary, it succeeds");

@@ -12,7 +12,7 @@
 namespace tailrace::postgres {
 namespace {
 
-constexpr const char* kDoing = "looking for changed tables";
+constexpr const char* kLookingForChanges = "looking for changed tables";
 
 const char* kNumbersSql =
     "WITH ours AS (SELECT oid FROM pg_publication WHERE pubname = ANY($2::name[])), "
@@ -101,8 +101,8 @@ TableNumbers read_table_numbers(Connection& sql, const std::vector<PublishedTabl
                                 const std::vector<std::string>& publications) {
   std::vector<Oid> oids;
   for (const PublishedTable& table : tables) oids.push_back(table.oid);
-  const Rows rows =
-      sql.query(with_schemas(sql, kNumbersSql, kSchemasSql), {oid_array(oids), text_array(publications)}, kDoing);
+  const Rows rows = sql.query(with_schemas(sql, kNumbersSql, kSchemasSql), {oid_array(oids), text_array(publications)},
+                              kLookingForChanges);
   TableNumbers out;
   for (std::size_t i = 0; i < rows.size(); ++i)
     out.tables[rows.oid(i, 0)] = {static_cast<std::uint64_t>(rows.number(i, 3)), std::string(rows.at(i, 1)),
@@ -162,7 +162,7 @@ void TableWatch::begin_look(Connection& sql, Catalog& catalog, const std::vector
     return;
   }
   // Behind all commits that the numbers speak of.
-  const Lsn seen = sql.query(std::string("SELECT ") + kWalEnd, kDoing).lsn(0, 0);
+  const Lsn seen = sql.query(std::string("SELECT ") + kWalEnd, kLookingForChanges).lsn(0, 0);
   difference_ = {seen, std::move(now)};
   nudge(sql);
 }
@@ -184,7 +184,8 @@ std::vector<RelationPtr> TableWatch::describe(Connection& sql, Catalog& catalog,
       continue;
     }
     const bool exists =
-        !sql.query("SELECT FROM pg_class WHERE oid = $1::oid", {std::to_string(at->first.value())}, kDoing).empty();
+        !sql.query("SELECT FROM pg_class WHERE oid = $1::oid", {std::to_string(at->first.value())}, kLookingForChanges)
+             .empty();
     out.push_back(gone(at->first, at->second, exists ? Standing::kUnpublished : Standing::kDropped));
     at = known_->tables.erase(at);
   }
