@@ -25,7 +25,7 @@ import jwt
 import pyarrow
 import uvicorn
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 PORT, DIRECTORY = int(sys.argv[1]), Path(sys.argv[2])
 # The real one ends the transaction of a session that is gone, and holds up others, after some minutes.
@@ -144,9 +144,23 @@ def roll_back_detached() -> None:
                 pass  # it had none
 
 
+def statement_refused(code: str, state: str, text: str) -> JSONResponse:
+    return JSONResponse({"data": {"errorCode": code, "sqlState": state}, "code": code, "message": text, "success": False})
+
+
+async def altered(request, sql: str):
+    """Columns are added as the real one adds them: not IF NOT EXISTS with a DEFAULT, and one that is there has a number of its own."""
+    if re.match("ALTER TABLE .* ADD COLUMN IF NOT EXISTS .* DEFAULT ", sql):
+        return statement_refused("001003", "42000", "SQL compilation error: syntax error: unexpected 'DEFAULT'.")
+    answer = await emulator.query_request(request)
+    if sql.startswith("ALTER TABLE ") and b"already exists" in answer.body:
+        return statement_refused("001430", "42601", "SQL compilation error: column already exists")
+    return answer
+
+
 async def query(request):
     """What was asked is kept, one a line, and DIRECTORY/faults.json may say what becomes of it: {"refuse": [[PATTERN, CODE, SQLSTATE, TEXT]],
-    "lose_commits": how many}."""
+    "lose_commits": how many, "lose_answers": [PATTERN, …], each once}."""
     token = emulator.to_token(request) if "Authorization" in request.headers else ""
     sql = (await body_of(request)).get("sqlText", "")
     with open(DIRECTORY / "statements.log", "a") as log:
@@ -155,15 +169,20 @@ async def query(request):
     faults = json.loads(file.read_text()) if file.exists() else {}
     for pattern, code, state, text in faults.get("refuse", ()):
         if re.match(pattern, sql):
-            return JSONResponse({"data": {"errorCode": code, "sqlState": state}, "code": code, "message": text, "success": False})
+            return statement_refused(code, state, text)
     if sql == "COMMIT" and faults.get("lose_commits"):
         file.write_text(json.dumps(faults | {"lose_commits": faults["lose_commits"] - 1}))
         emulator.sessions[token]._duck_conn.rollback()
     used[token] = time.monotonic() + 3600
     try:
-        return await emulator.query_request(request)
+        answer = await altered(request, sql)
     finally:
         used[token] = time.monotonic()
+    for pattern in faults.get("lose_answers", ()):
+        if re.match(pattern, sql):
+            file.write_text(json.dumps(faults | {"lose_answers": [other for other in faults["lose_answers"] if other != pattern]}))
+            return PlainTextResponse("the answer is lost", 503)
+    return answer
 
 
 mend_comments()

@@ -1,6 +1,7 @@
 """Tables in Snowflake: what an emulator of it can show that every target does not show alike (test_conformance.py)."""
 
 import itertools
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -166,6 +167,25 @@ def test_a_commit_that_took_nothing_is_noticed_and_done_again(followed: Followed
     followed.server.set_faults()
     assert followed.rows("SELECT COUNT(*) FROM {}.ITEMS") == [[20]]
     assert "lost a transaction" in followed.process.err()
+
+
+#: Statements whose answers are lost, each once, as far as a repetition may end otherwise than the statement did.
+REPEATED = ("CREATE TEMPORARY STAGE", "COPY INTO", "ALTER TABLE .* DEFAULT", "ALTER TABLE .* ADD COLUMN .*VARCHAR$")
+
+
+def test_a_statement_whose_answer_is_lost_is_asked_again_and_counts_once(followed: Followed):
+    followed.execute("CREATE TABLE items (id int PRIMARY KEY, v int, gone int)", "INSERT INTO items VALUES (1, 1, 1), (2, 2, 2)")
+    followed.server.set_faults(lose_answers=REPEATED)
+    followed.start(more=', views: {active: "SELECT * FROM {public.items} WHERE v > 1"}')
+    followed.wait()
+    followed.execute("ALTER TABLE items ADD COLUMN extra int DEFAULT 5, ADD COLUMN note text, DROP COLUMN gone",
+                     "INSERT INTO items VALUES (3, 3, 3, 'new')")
+    followed.wait()
+    assert followed.rows("SELECT ID, V, EXTRA, NOTE FROM {}.ITEMS ORDER BY ID") == [[1, 1, 5, None], [2, 2, 5, None], [3, 3, 3, "new"]]
+    assert followed.rows("SELECT ID FROM {}.ACTIVE ORDER BY ID") == [[2], [3]]
+    asked = followed.server.statements()
+    for pattern in REPEATED:
+        assert any(one == other and re.match(pattern, one) for one, other in itertools.pairwise(asked)), f"{pattern} was not asked again"
 
 
 def test_views_are_made_with_their_tables_and_again_when_these_change(followed: Followed):

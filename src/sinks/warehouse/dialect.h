@@ -92,9 +92,10 @@ class Dialect {
   /// Replaces a table that is there.
   virtual std::string create_table(const TablePlan& table, const std::string& comment) const = 0;
   virtual std::string empty_table(const std::string& table) const = 0;
-  /// All three may come twice.
+  /// All three may come twice, as every statement may whose answer is lost; the first then fails with `has_column`.
   virtual std::string add_column(const std::string& table, const PlannedColumn& column,
                                  const std::optional<std::string>& value) const = 0;
+  virtual bool has_column(const AdbcFailure& failure) const = 0;
   virtual std::string drop_column(const std::string& table, const std::string& column) const = 0;
   virtual std::string create_view(const std::string& name, const std::string& query) const = 0;
 

@@ -161,8 +161,9 @@ std::string SnowflakeDialect::empty_table(const std::string& table) const {
 
 std::string SnowflakeDialect::add_column(const std::string& table, const PlannedColumn& column,
                                          const std::optional<std::string>& value) const {
-  return fmt::format("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} {}{}", qualified(table), identifier(column.name),
-                     column.type.sql, value ? " DEFAULT " + *value : std::string());
+  // IF NOT EXISTS may not stand beside DEFAULT.
+  return fmt::format("ALTER TABLE {} ADD COLUMN {}{} {}{}", qualified(table), value ? "" : "IF NOT EXISTS ",
+                     identifier(column.name), column.type.sql, value ? " DEFAULT " + *value : std::string());
 }
 
 std::string SnowflakeDialect::drop_column(const std::string& table, const std::string& column) const {
@@ -174,7 +175,7 @@ std::string SnowflakeDialect::create_view(const std::string& name, const std::st
 }
 
 std::vector<std::string> SnowflakeDialect::open_area(const std::string& area) const {
-  return {fmt::format("CREATE TEMPORARY STAGE {}", identifier(area))};
+  return {fmt::format("CREATE TEMPORARY STAGE IF NOT EXISTS {}", identifier(area))};
 }
 
 std::vector<std::string> SnowflakeDialect::load(const TablePlan& table, const Staged& staged) const {

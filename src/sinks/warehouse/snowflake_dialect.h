@@ -21,6 +21,7 @@ class SnowflakeDialect final : public Dialect {
   std::string use_place() const override;
   std::vector<std::string> make_place() const override;
   bool is_missing(const AdbcFailure& failure) const override;
+  bool has_column(const AdbcFailure& failure) const override;
   std::string qualified(const std::string& table) const override;
   std::string select_comment(const std::string& table) const override;
   std::string create_table(const TablePlan& table, const std::string& comment) const override;

@@ -171,6 +171,22 @@ TEST(SnowflakeDialect, OneMergeDeletesUpdatesAndInserts) {
             "\"CDC_TIMESTAMP\", \"SOURCE_DB\") VALUES (s.\"C0\", s.\"C1\", s.\"C2\", s.\"C3\", s.\"C4\")");
 }
 
+TEST(SnowflakeDialect, AColumnIsAddedSoThatItMayBeAddedAgain) {
+  const SnowflakeDialect there(good_spec());
+  const PlannedColumn column{.name = "EXTRA", .type = {.sql = "NUMBER(10,0)"}};
+  EXPECT_EQ(there.add_column("T", column, std::nullopt),
+            "ALTER TABLE \"DB\".\"PUBLIC\".\"T\" ADD COLUMN IF NOT EXISTS \"EXTRA\" NUMBER(10,0)");
+  // Snowflake takes no DEFAULT beside IF NOT EXISTS, and says by a number of its own that the column is there.
+  EXPECT_EQ(there.add_column("T", column, "5"),
+            "ALTER TABLE \"DB\".\"PUBLIC\".\"T\" ADD COLUMN \"EXTRA\" NUMBER(10,0) DEFAULT 5");
+  EXPECT_TRUE(there.has_column(AdbcFailure{.vendor_code = 1430}));
+  EXPECT_FALSE(there.has_column(AdbcFailure{.vendor_code = 2003}));
+}
+
+TEST(SnowflakeDialect, AStageMayBeMadeAgain) {
+  EXPECT_EQ(SnowflakeDialect(good_spec()).open_area("A_1").front(), "CREATE TEMPORARY STAGE IF NOT EXISTS \"A_1\"");
+}
+
 TEST(WarehouseViews, TablesInBracesBecomeWhatTheyAreCalledThere) {
   const ViewSpec view{"v", "SELECT '{}', {x} FROM {public.orders} JOIN {public.users} USING (id) -- {public.orders} {"};
   EXPECT_EQ(tables_of(view), (std::vector<NamedTable>{{"public", "orders"}, {"public", "users"}}));

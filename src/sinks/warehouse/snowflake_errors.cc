@@ -136,6 +136,8 @@ bool SnowflakeDialect::is_missing(const AdbcFailure& failure) const {
   return failure.vendor_code == 2003 || failure.vendor_code == 2043;
 }
 
+bool SnowflakeDialect::has_column(const AdbcFailure& failure) const { return failure.vendor_code == 1430; }
+
 void SnowflakeDialect::fail(const AdbcFailure& failure, About about) const {
   const std::string us = display();
   const Meaning* meaning = meaning_of(failure);
