@@ -31,6 +31,9 @@ class Proxy:
         self.client_says_at_most: int | None = None
         # So much is passed on at once at most.
         self.piece = 65536
+        # A connection on which this is said is held from there on, as long as it stands here.
+        self.withheld: bytes | None = None
+        self.withholds = threading.Event()
         self._holding = False
         self._refusing = False
         self._closed = False
@@ -119,6 +122,9 @@ class Proxy:
         with self._lock:
             waiting = self._waiting.get(sink)
             if waiting is None:
+                return
+            if self.withheld is not None and self.withheld in waiting:
+                self.withholds.set()
                 return
             try:
                 if waiting:

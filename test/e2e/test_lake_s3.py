@@ -3,6 +3,7 @@ with its mark on MinIO, too."""
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
@@ -11,6 +12,7 @@ import pytest
 
 from e2e.certificates import Authority
 from e2e.key_service import ROLE_ARN, KeyService
+from e2e.proxy import Proxy
 from e2e.s3_server import KEY, SECRET, S3Server, make_server
 from e2e.shop import Shop
 from e2e.tailrace import Answer, Exit
@@ -79,6 +81,30 @@ def test_what_a_bucket_gets_is_what_a_reader_finds_and_nobody_else_may_read_it(m
     # MinIO lists the uploads of whole keys only.
     assert not server.uploads("shop") and not any(server.uploads("shop", key) for key in there)
     assert server.anonymous_status("/shop/" + there[0]) == 403
+
+
+def test_a_merge_that_nobody_takes_leaves_no_upload_behind_a_stop(mirror: Shop, server: S3Server):
+    proxy = Proxy(server.port)
+    try:
+        options = f'url: "s3://shop/merged", endpoint: "http://localhost:{proxy.port}", {keys()}, compact_files: 2, format: json'
+        run(mirror, Path(), options)
+        mirror.cluster.execute("INSERT INTO empty_table VALUES (1, 'a')", database=mirror.database)
+        mirror.wait()
+        folder = "merged/public/empty_table/"
+        (first,) = server.keys("shop", folder)
+        # What is merged has the first place of the first of both.
+        proxy.withheld = f"POST /shop/{first.partition('-')[0]}-".encode()
+        mirror.cluster.execute("INSERT INTO empty_table VALUES (2, 'b')", database=mirror.database)
+        assert proxy.withholds.wait(20), mirror.process.err()
+        mirror.process.signal(signal.SIGTERM)
+        sleep(0.3)
+        proxy.withheld = None
+        assert mirror.process.wait() == Exit.DONE, mirror.process.err()
+        assert "files of" not in mirror.process.err()
+        there = server.keys("shop", folder)
+        assert len(there) == 2 and server.uploads("shop") == []
+    finally:
+        proxy.close()
 
 
 @pytest.mark.minio

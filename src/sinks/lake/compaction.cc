@@ -6,12 +6,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
+#include <new>
 #include <span>
 #include <string_view>
 #include <utility>
 
 #include "base/crash_point.h"
 #include "base/error.h"
+#include "base/lack_of_memory.h"
 #include "base/log.h"
 #include "base/unique_fd.h"
 #include "sinks/lake/object_names.h"
@@ -115,13 +118,26 @@ void Compactor::start(const SmallObjects& small, const std::shared_ptr<vectors::
   }
 }
 
+Compactor::~Compactor() {
+  try {
+    drop();
+  } catch (const std::bad_alloc&) {
+    // No room is left to say so, and none is needed to go on: what is staged goes when the lake is opened again.
+  }
+}
+
+void Compactor::tell(const char* reason) const {
+  log::info("lake.not_merged", "{}: files of {} stay small: {}", spec_.display(), group_, reason);
+}
+
 void Compactor::drop() {
   if (!merge_.valid()) return;
   try {
     const Merged merged = merge_.get();
     spec_.store()->drop(merged.object.path, merged.object.token);
-  } catch (const Error& error) {
-    log::info("lake.not_merged", "{}: files of {} stay small: {}", spec_.display(), group_, error.what());
+  } catch (const std::exception& error) {
+    // Nobody waits for this merge, so that nothing it may end in stops anything: not even a lack of memory.
+    tell(is_lack_of_memory(error) ? lack_of_memory().what() : error.what());
   }
 }
 

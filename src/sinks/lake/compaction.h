@@ -34,14 +34,15 @@ std::size_t csv_header_size(std::string_view bytes);
 class Compactor {
  public:
   explicit Compactor(const LakeSpec& spec) : spec_(spec) {}
-  ~Compactor() { drop(); }
+  ~Compactor();
   Compactor(const Compactor&) = delete;
   Compactor& operator=(const Compactor&) = delete;
 
   /// Begins to merge the group that is due, when none is under way. `engine`: for Parquet.
   void start(const SmallObjects& small, const std::shared_ptr<vectors::ParquetEngine>& engine);
-  /// Waits for the merge that is under way. What it made is nobody's and goes, unless that fails: then it goes when the
-  /// lake is opened again.
+  /// Waits for the merge that is under way. What it made is nobody's and goes, unless that fails, which the log says:
+  /// then it goes when the lake is opened again. Throws nothing but std::bad_alloc, when there is no room for that
+  /// line.
   void drop();
   /// Whether a merge is complete, or a group is due.
   bool has_something(const SmallObjects& small) const;
@@ -51,6 +52,9 @@ class Compactor {
   std::optional<Merged> take();
 
  private:
+  /// Why the files of the group are not merged.
+  void tell(const char* reason) const;
+
   const LakeSpec& spec_;
   std::future<Merged> merge_;
   std::string group_;

@@ -14,6 +14,7 @@
 namespace tailrace::lake::test {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -70,6 +71,18 @@ TEST_F(CompactorTest, AMergeThatNobodyTakesLeavesNothingStaged) {
     compactor.start(small_, nullptr);
   }
   EXPECT_THAT(staged(), IsEmpty());
+}
+
+TEST_F(CompactorTest, AMergeThatTheFileSystemStopsEndsInTheLogAlone) {
+  // A link to itself: whether it is a directory cannot be said.
+  std::filesystem::remove_all(spec_.directory / "_staged");
+  std::filesystem::create_symlink("_staged", spec_.directory / "_staged");
+  ::testing::internal::CaptureStderr();
+  {
+    Compactor compactor(spec_);
+    compactor.start(small_, nullptr);
+  }
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("files of public/items/ stay small"));
 }
 
 }  // namespace
