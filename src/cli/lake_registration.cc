@@ -76,6 +76,7 @@ struct LakeDraft : net::ConnectionTerms {
   std::string session_token;
   std::string profile;
   Addressing addressing = Addressing::kByServer;
+  std::uint64_t part_size = lake::kUsualPart;
   Format format = Format::kParquet;
   Codec codec = Codec::kDefault;
   Partitioning partition_by = Partitioning::kNone;
@@ -185,7 +186,9 @@ Object<LakeDraft> lake_object() {
       .choice<Addressing>(
           "addressing", &LakeDraft::addressing,
           {{"auto", Addressing::kByServer}, {"path", Addressing::kPath}, {"host", Addressing::kHost}},
-          "S3: the bucket in the path or in front of the host; auto: in the path where there is an endpoint.");
+          "S3: the bucket in the path or in front of the host; auto: in the path where there is an endpoint.")
+      .size("part_size", &LakeDraft::part_size,
+            "S3: how much of a file is sent at once, from 5MiB on; default: 16MiB.");
   add_server_options(object);
   return object;
 }
@@ -265,6 +268,8 @@ LakeSpec spec_of(const LakeDraft& draft) {
   spec.partitioning = draft.partition_by;
   spec.path = lake::TablePath(draft.path);
   spec.compact_files = draft.compact_files;
+  spec.part_size = draft.part_size;
+  lake::check_part_size(spec);
   read_layout(draft, spec);
   lake::check_compaction(spec);
   return spec;

@@ -133,6 +133,11 @@ class S3Server:
                 return sorted(found)
             query["continuation-token"] = following[0]
 
+    def tag(self, bucket: str, key: str) -> str:
+        """What the server says of an object's bytes; of an upload it ends in how many parts there were."""
+        answer = texts(self.ask("GET", f"/{bucket}", {"list-type": "2", "prefix": key}))
+        return next(text for tag, text in answer if tag == "ETag").strip('"')
+
     def uploads(self, bucket: str, key: str = "") -> list[str]:
         """Names of uploads that are neither completed nor aborted."""
         return [text for tag, text in texts(self.ask("GET", f"/{bucket}", {"uploads": "", "prefix": key})) if tag == "UploadId"]

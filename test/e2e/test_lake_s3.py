@@ -83,6 +83,22 @@ def test_what_a_bucket_gets_is_what_a_reader_finds_and_nobody_else_may_read_it(m
     assert server.anonymous_status("/shop/" + there[0]) == 403
 
 
+def test_files_go_into_the_bucket_in_parts_of_the_size_that_is_asked_for(mirror: Shop, server: S3Server):
+    def options(size: str) -> str:
+        return bucket(server, "shop/parts", f"{keys()}, format: json, layout: connect, part_size: {size}")
+
+    assert "TR857" in checked(mirror, options("5MB"))
+    assert "TR857" in checked(mirror, 'url: "file:///tmp/lake", part_size: 5MiB')
+    # Eleven rows of a million bytes, as one line each: more than two parts, and one commit.
+    mirror.cluster.execute("INSERT INTO empty_table SELECT g, repeat('x', 1000000) FROM generate_series(1, 11) g", database=mirror.database)
+    run(mirror, Path(), options("5MiB"))
+    mirror.stop()
+    (key,) = server.keys("shop", "parts/topics/public.empty_table/")
+    assert server.tag("shop", key).endswith("-3")
+    written = server.ask("GET", f"/shop/{key}").splitlines()
+    assert [len(json.loads(line)["v"]) for line in written] == [1000000] * 11
+
+
 def test_a_merge_that_nobody_takes_leaves_no_upload_behind_a_stop(mirror: Shop, server: S3Server):
     proxy = Proxy(server.port)
     try:

@@ -4,14 +4,9 @@
 #include <utility>
 
 namespace tailrace::lake {
-namespace {
 
-/// Parts that are not the last one have 5 MiB at least.
-constexpr std::size_t kPartBytes = 16U << 20;
-
-}  // namespace
-
-S3Store::S3Store(const net::S3Address& address, std::string prefix) : client_(address), prefix_(std::move(prefix)) {}
+S3Store::S3Store(const net::S3Address& address, std::string prefix, std::size_t part)
+    : client_(address), prefix_(std::move(prefix)), part_(part) {}
 
 std::vector<std::string> S3Store::list(const std::string& prefix) {
   std::vector<std::string> paths = client_.list(prefix_ + prefix);
@@ -26,7 +21,7 @@ std::string S3Store::stage(const std::string& path, std::string_view bytes) {
   std::string token = client_.begin_upload(key);
   const std::string upload = token;
   for (int number = 1; number == 1 || !bytes.empty(); ++number) {
-    const std::string_view part = bytes.substr(0, kPartBytes);
+    const std::string_view part = bytes.substr(0, part_);
     token += '\n' + client_.upload_part(key, upload, number, part);
     bytes.remove_prefix(part.size());
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,8 +14,9 @@ namespace tailrace::lake {
 /// completed, which nobody sees.
 class S3Store final : public Store {
  public:
-  /// `prefix`: empty, or with a slash at its end.
-  S3Store(const net::S3Address& address, std::string prefix);
+  /// `prefix`: empty, or with a slash at its end. `part`: bytes of what is staged that are sent at once, as
+  /// check_part_size() has them.
+  S3Store(const net::S3Address& address, std::string prefix, std::size_t part);
 
   std::vector<std::string> list(const std::string& prefix) override;
   std::string read(const std::string& path) override { return client_.get(prefix_ + path); }
@@ -31,6 +33,7 @@ class S3Store final : public Store {
  private:
   net::S3Client client_;
   const std::string prefix_;
+  const std::size_t part_;
 };
 
 }  // namespace tailrace::lake

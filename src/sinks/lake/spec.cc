@@ -47,7 +47,7 @@ std::string LakeSpec::display() const {
 }
 
 std::unique_ptr<Store> LakeSpec::store() const {
-  if (bucket) return std::make_unique<S3Store>(*bucket, prefix);
+  if (bucket) return std::make_unique<S3Store>(*bucket, prefix, part_size);
   return std::make_unique<LocalStore>(directory);
 }
 
@@ -64,6 +64,16 @@ std::size_t gathered_bytes(const LakeSpec& spec) {
   constexpr std::size_t kLeast = 4U << 20;
   constexpr std::size_t kMost = 64U << 20;
   return bound_or_tested("LAKE_BYTES", std::clamp<std::size_t>(spec.memory / 16, kLeast, kMost));
+}
+
+void check_part_size(const LakeSpec& spec) {
+  // S3's own bounds; only an upload's last part may be smaller.
+  constexpr std::uint64_t kLeast = 5ULL << 20;
+  constexpr std::uint64_t kMost = 5ULL << 30;
+  if (spec.part_size < kLeast || spec.part_size > kMost)
+    throw BadConfigError("TR857", "S3 takes no parts of the size `part_size`", "write 5MiB or more, and 5GiB at most");
+  if (!spec.bucket && spec.part_size != kUsualPart)
+    throw BadConfigError("TR857", "`part_size` is for a bucket of S3", "leave it out, or write `url: \"s3://BUCKET\"`");
 }
 
 void check_compaction(const LakeSpec& spec) {

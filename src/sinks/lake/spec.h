@@ -15,11 +15,15 @@
 
 namespace tailrace::lake {
 
+inline constexpr std::uint64_t kUsualPart = 16ULL << 20;
+
 /// What a lake is asked to be. Holds secrets. A value.
 struct LakeSpec {
   /// Where it begins: in a bucket, below this prefix (empty, or with a slash at its end); or on the local file system.
   std::optional<net::S3Address> bucket;
   std::string prefix;
+  /// Of S3Store.
+  std::uint64_t part_size = kUsualPart;
   std::filesystem::path directory;
   FileForm form;
   Partitioning partitioning = Partitioning::kNone;
@@ -46,6 +50,8 @@ void read_catalog(std::string_view text, LakeSpec& spec);
 /// Bytes of rows that a writer gathers in all.
 std::size_t gathered_bytes(const LakeSpec& spec);
 
+/// Throws BadConfigError TR857 for parts of a size that no server takes, or where nothing is sent in parts.
+void check_part_size(const LakeSpec& spec);
 /// Throws BadConfigError TR857 when objects of this form or layout are never merged, and are to be.
 void check_compaction(const LakeSpec& spec);
 
