@@ -4,6 +4,8 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <string>
 
 namespace tailrace::formats {
 namespace {
@@ -77,6 +79,21 @@ TEST(ValueText, ReadsIntervalsWithMixedSigns) {
   EXPECT_FALSE(parse_interval("", value));
 }
 
+TEST(ValueText, ReadsIntegersUpToTheirBounds) {
+  const auto read = [](const char* text) {
+    std::int64_t value = -1;
+    return parse_int(text, value) ? std::optional(value) : std::nullopt;
+  };
+  EXPECT_EQ(read("0"), 0);
+  EXPECT_EQ(read("-42"), -42);
+  EXPECT_EQ(read("999999999999999999"), 999999999999999999);
+  EXPECT_EQ(read("-999999999999999999"), -999999999999999999);
+  EXPECT_EQ(read("9223372036854775807"), std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(read("-9223372036854775808"), std::numeric_limits<std::int64_t>::min());
+  for (const char* text : {"", "-", "+1", "1 ", "1.0", "12a4", "9223372036854775808", "-9223372036854775809"})
+    EXPECT_EQ(read(text), std::nullopt) << text;
+}
+
 TEST(ValueText, ReadsDecimalsExactly) {
   Int128 value = 0;
   EXPECT_TRUE(parse_decimal("-12.30", 5, 2, value));
@@ -88,6 +105,12 @@ TEST(ValueText, ReadsDecimalsExactly) {
   EXPECT_TRUE(parse_decimal("99999999999999999999999999999999999999", 38, 0, value));
   EXPECT_FALSE(parse_decimal("100000000000000000000000000000000000000", 38, 0, value));
   EXPECT_FALSE(parse_decimal("9223372036854775808", 38, 38, value));
+  for (const int width : {18, 19}) {
+    EXPECT_TRUE(parse_decimal(std::string(static_cast<std::size_t>(width), '9'), width, 0, value));
+    EXPECT_FALSE(parse_decimal(std::string(static_cast<std::size_t>(width) + 1, '9'), width, 0, value));
+    EXPECT_TRUE(parse_decimal("-" + std::string(static_cast<std::size_t>(width) - 2, '9') + ".99", width, 2, value));
+    EXPECT_LT(value, -Int128{99'999'999'999'999'999});
+  }
   EXPECT_FALSE(parse_decimal("1000.00", 5, 2, value));
   EXPECT_FALSE(parse_decimal("1.234", 5, 2, value));
   EXPECT_FALSE(parse_decimal("NaN", 5, 2, value));

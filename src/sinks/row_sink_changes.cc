@@ -230,7 +230,7 @@ void RowSink::take_truncate(const Taken& taken) {
 void RowSink::take_event(const Taken& taken) {
   RowTable& table = taken.table;
   RowChange change = row_change(taken, operation_of(taken.change.kind));
-  if (change.new_row.present() && has_unchanged(change.new_row) && change.old_kind == OldTuple::kFull &&
+  if (change.old_kind == OldTuple::kFull && change.new_row.present() && has_unchanged(change.new_row) &&
       !too_long(change))
     change.new_row = TupleView(unit_.own(completed(change.new_row, {}, change.old_row).bytes));
   // A row that moves takes its chain of letters along.

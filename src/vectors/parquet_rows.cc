@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <string_view>
 #include <utility>
 
@@ -13,6 +14,10 @@ namespace {
 
 /// DuckDB's name for the function that gives a file's rows.
 constexpr const char* kRows = "rows_in_memory";
+/// Values in a dictionary: a fifth of a row group's, but not more than these. What has more of them is looked up in
+/// vain while they are gathered, value by value, which costs more than it saves.
+constexpr std::size_t kLargestDictionary = 4096;
+constexpr std::size_t kRowsForValue = 5;
 
 /// The texts of DuckDB's errors may repeat values, so they are left out unless they speak of memory.
 [[noreturn]] void fail(const char* doing, const char* message) {
@@ -52,6 +57,13 @@ void run(duckdb_connection connection, const std::string& sql, const char* doing
   if (state == DuckDBError) fail(doing, message.c_str());
   if (answer != nullptr && !is_known)
     throw DefectError("DuckDB says of a Parquet file something else than its statistics");
+}
+
+std::string copy_options(const char* compression) {
+  // DuckDB does not find binary values by its own Bloom filters, and keys, by which files are sorted, need none.
+  // pyarrow does not read every file that DuckDB writes with the encodings of version 2.
+  return fmt::format("FORMAT parquet, COMPRESSION {}, PARQUET_VERSION V1, USE_TMP_FILE false, WRITE_BLOOM_FILTER false",
+                     compression);
 }
 
 UniqueFd file_in_memory() {
@@ -147,8 +159,8 @@ UniqueFd ParquetEngine::merged(const std::vector<int>& descriptors, std::vector<
   const std::unique_ptr<duckdb_connection, void (*)(duckdb_connection*)> closed(&connection, duckdb_disconnect);
   run(connection,
       fmt::format("COPY (SELECT * FROM read_parquet([{}]){}) TO '/proc/self/fd/{}' "
-                  "(FORMAT parquet, COMPRESSION {}, USE_TMP_FILE false)",
-                  files, by, file.get(), compression),
+                  "({})",
+                  files, by, file.get(), copy_options(compression)),
       "merge Parquet files");
   return file;
 }
@@ -198,10 +210,13 @@ std::string ParquetRows::copy_statement(int descriptor, bool sorted) const {
   std::string order;
   if (!sorted)
     for (const std::size_t column : order_) order += fmt::format("{}c{}", order.empty() ? " ORDER BY " : ", ", column);
+  std::size_t rows = 0;
+  for (const std::unique_ptr<RowChunk>& chunk : chunks_) rows += chunk->rows();
   return fmt::format(
       "COPY (SELECT {} FROM {}({}){}) TO '/proc/self/fd/{}' "
-      "(FORMAT parquet, COMPRESSION {}, USE_TMP_FILE false, RETURN_STATS true)",
-      listed, kRows, reinterpret_cast<std::intptr_t>(this), order, descriptor, compression_);
+      "({}, DICTIONARY_SIZE_LIMIT {}, RETURN_STATS true)",
+      listed, kRows, reinterpret_cast<std::intptr_t>(this), order, descriptor, copy_options(compression_),
+      std::min(kLargestDictionary, rows / kRowsForValue));
 }
 
 UniqueFd ParquetRows::finish(bool sorted) {

@@ -212,8 +212,8 @@ bool RowChunk::put(std::size_t column, const Field& field) {
   }
   mark_valid(slot);
   bytes_ += field.bytes.size();
-  if (slot.type.list) return put_list(slot, keeps(slot) ? arena_.keep(field.bytes) : field.bytes);
-  return store_scalar(slot.type, slot.data, row_, keeps(slot) ? arena_.keep(field.bytes) : field.bytes, arena_);
+  const ByteView text = keeps(slot, field.bytes) ? arena_.keep(field.bytes) : field.bytes;
+  return slot.type.list ? put_list(slot, text) : store_scalar(slot.type, slot.data, row_, text, arena_);
 }
 
 bool RowChunk::put_list(Slot& slot, ByteView text) {
@@ -249,7 +249,7 @@ void RowChunk::set_null(std::size_t column) {
     duckdb_vector_ensure_validity_writable(slot.vector);
     slot.validity = duckdb_vector_get_validity(slot.vector);
   }
-  duckdb_validity_set_row_invalid(slot.validity, row_);
+  slot.validity[row_ / kRowsOfWord] &= ~row_bit();
   if (slot.type.list) static_cast<duckdb_list_entry*>(slot.data)[row_] = {0, 0};
 }
 
@@ -258,14 +258,21 @@ void RowChunk::set_bool(std::size_t column, bool value) {
   store(slots_[column].data, row_, value);
 }
 
-void RowChunk::set_int64(std::size_t column, std::int64_t value) {
-  mark_valid(slots_[column]);
-  store(slots_[column].data, row_, value);
-}
-
 void RowChunk::set_text(std::size_t column, ByteView text) {
   mark_valid(slots_[column]);
-  store_string(slots_[column].data, row_, arena_.keep(text));
+  store_string(slots_[column].data, row_, text.size() > kLongestInside ? arena_.keep(text) : text);
+}
+
+std::optional<std::int64_t> RowChunk::integer(std::size_t column) const {
+  const Slot& slot = slots_[column];
+  const bool is_null = slot.validity != nullptr && (slot.validity[row_ / kRowsOfWord] & row_bit()) == 0;
+  if (is_null || slot.type.list) return std::nullopt;
+  switch (slot.type.shape) {
+    case Shape::kInt16: return static_cast<const std::int16_t*>(slot.data)[row_];
+    case Shape::kInt32: return static_cast<const std::int32_t*>(slot.data)[row_];
+    case Shape::kInt64: return static_cast<const std::int64_t*>(slot.data)[row_];
+    default: return std::nullopt;
+  }
 }
 
 }  // namespace tailrace::vectors

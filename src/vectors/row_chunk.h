@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "duckdb.h"
@@ -29,7 +30,13 @@ class RowChunk {
   void set_null(std::size_t column);
   void set_bool(std::size_t column, bool value);
   /// BIGINT, UBIGINT and (as microseconds since 1970) TIMESTAMPTZ columns.
-  void set_int64(std::size_t column, std::int64_t value);
+  void set_int64(std::size_t column, std::int64_t value) {
+    Slot& slot = slots_[column];
+    mark_valid(slot);
+    static_cast<std::int64_t*>(slot.data)[row_] = value;
+  }
+  /// Of the current row, what put() made of it. Nothing: it is null, or no integer.
+  std::optional<std::int64_t> integer(std::size_t column) const;
   /// VARCHAR columns; the text is copied.
   void set_text(std::size_t column, ByteView text);
   /// The current row is complete; without this call the next values overwrite it. True: the chunk is full.
@@ -51,13 +58,20 @@ class RowChunk {
     std::uint64_t* validity = nullptr;
   };
 
+  /// Longer texts are referred to; others stand in the vector itself.
+  static constexpr std::size_t kLongestInside = sizeof(duckdb_string_t::value.inlined.inlined);
+
   /// Whether a value's bytes are referred to that will not stay.
-  bool keeps(const Slot& slot) const {
-    return texts_ == ChunkTexts::kKept && (slot.type.shape == Shape::kVarchar || slot.type.shape == Shape::kJson);
+  bool keeps(const Slot& slot, ByteView text) const {
+    return texts_ == ChunkTexts::kKept && (slot.type.list || text.size() > kLongestInside) &&
+           (slot.type.shape == Shape::kVarchar || slot.type.shape == Shape::kJson);
   }
   bool put_list(Slot& slot, ByteView text);
+  // A bit for each row, as duckdb_validity_set_row_valid() sets it, without a call for each value.
+  static constexpr idx_t kRowsOfWord = 64;
+  std::uint64_t row_bit() const { return std::uint64_t{1} << (row_ % kRowsOfWord); }
   void mark_valid(Slot& slot) {
-    if (slot.validity != nullptr) duckdb_validity_set_row_valid(slot.validity, row_);
+    if (slot.validity != nullptr) slot.validity[row_ / kRowsOfWord] |= row_bit();
   }
 
   duckdb_data_chunk chunk_ = nullptr;

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from uuid import UUID
 
+import duckdb
 import pyarrow.parquet
 import pytest
 
@@ -42,6 +43,15 @@ def objects(lake: Path, table: str = "*") -> list[Path]:
 def rows(lake: Path, table: str) -> list[dict]:
     found = [row for path in objects(lake, table) for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
     return sorted(found, key=lambda row: (row["_seq"], row["_ordinal"], row.get("id") or 0))
+
+
+def test_a_binary_value_that_comes_often_is_found_by_duckdb(mirror: Shop, lake: Path):
+    mirror.cluster.execute("CREATE TABLE parts (id int PRIMARY KEY, by bytea)",
+                           "INSERT INTO parts SELECT g, CASE WHEN g % 2 = 0 THEN '\\x00ff'::bytea END FROM generate_series(1, 1000) g", database=mirror.database)
+    run(mirror, lake)
+    mirror.stop()
+    found = duckdb.sql(f"SELECT count(*) FROM read_parquet('{lake}/public/parts/**/*.parquet') WHERE \"by\" = '\\x00\\xff'::blob").fetchone()
+    assert found == (500,)
 
 
 def test_every_type_is_read_back_by_another_reader(mirror: Shop, lake: Path):

@@ -123,6 +123,7 @@ Compactor::~Compactor() {
     drop();
   } catch (const std::bad_alloc&) {
     // No room is left to say so, and none is needed to go on: what is staged goes when the lake is opened again.
+    merge_ = {};
   }
 }
 

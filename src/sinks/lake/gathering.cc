@@ -31,9 +31,14 @@ std::int32_t Gathering::day_of(const RowChange& change) const {
   return change.operation == RowOperation::kCopied ? today_ : days_since_1970(change.commit_time);
 }
 
+GatheredRows& Gathering::place_of(const std::shared_ptr<const TableShape>& shape, std::int32_t day) {
+  if (recent_ == nullptr || recent_->shape != shape || recent_->day != day) recent_ = &gathered_[{shape.get(), day}];
+  return *recent_;
+}
+
 void Gathering::append(const RowChange& change, const std::shared_ptr<const TableShape>& shape) {
   const std::int32_t day = day_of(change);
-  GatheredRows& rows = gathered_[{shape.get(), day}];
+  GatheredRows& rows = place_of(shape, day);
   if (!rows.file) {
     rows.shape = shape;
     rows.day = day;
@@ -60,6 +65,7 @@ void Gathering::take_in() {
 void Gathering::take_out_largest() {
   const auto largest = std::ranges::max_element(gathered_, {}, [](const auto& entry) { return entry.second.bytes; });
   bytes_ -= largest->second.bytes;
+  recent_ = nullptr;
   take_out_(largest->second);
   gathered_.erase(largest);
 }

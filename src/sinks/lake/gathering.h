@@ -52,6 +52,8 @@ class Gathering {
 
   std::int32_t day_of(const sinks::RowChange& change) const;
   void take_out_largest();
+  /// Where rows of this version and day are gathered.
+  GatheredRows& place_of(const std::shared_ptr<const TableShape>& shape, std::int32_t day);
 
   const Partitioning partitioning_;
   const MakeFile make_;
@@ -60,6 +62,8 @@ class Gathering {
   /// The day of rows that a copy finds.
   const std::int32_t today_;
   std::map<Key, GatheredRows> gathered_;
+  /// The one of them that took the last row; null: it was taken out.
+  GatheredRows* recent_ = nullptr;
   std::size_t bytes_ = 0;
 };
 

@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
 #include "base/unique_fd.h"
-#include "formats/value_text.h"
 
 namespace tailrace::lake {
 namespace {
@@ -29,11 +29,6 @@ const char* type_of(Extra extra) {
     case Extra::kUnchanged: return "JSON";
   }
   return "VARCHAR";
-}
-
-bool is_integer(const vectors::TargetType& type) {
-  using vectors::Shape;
-  return !type.list && (type.shape == Shape::kInt16 || type.shape == Shape::kInt32 || type.shape == Shape::kInt64);
 }
 
 std::vector<vectors::ParquetColumn> columns_of(const TableShape& shape) {
@@ -75,47 +70,50 @@ ParquetFile::ParquetFile(std::shared_ptr<vectors::ParquetEngine> engine, std::sh
 
 std::size_t ParquetFile::least_bytes() const { return std::max(kLeastBytes, rows_.least_bytes()); }
 
-bool ParquetFile::ascends(TupleView row) {
-  if (shape_->key().empty()) return true;
-  if (!row.present()) return false;
-  auto fields = row.begin();
-  std::size_t next = 0;
-  Field field;
-  bool greater = false;
-  const bool is_first = last_key_.empty();
+bool ParquetFile::ascends(const vectors::RowChunk& row) {
+  bool greater = last_key_.empty();
   last_key_.resize(shape_->key().size());
   for (std::size_t n = 0; n < last_key_.size(); ++n) {
-    const std::size_t column = shape_->key()[n];
-    // Keys of integers in the order of their columns are those of most tables; others are sorted in any case.
-    if (column < next || !is_integer(shape_->types()[column])) return false;
-    for (; next <= column; ++next) field = fields.next();
-    std::int64_t value = 0;
-    if (field.kind != FieldKind::kText || !formats::parse_int(field.bytes, value)) return false;
-    if (!is_first && !greater && value < last_key_[n]) return false;
-    greater = greater || (!is_first && value > last_key_[n]);
-    last_key_[n] = value;
+    // Keys of integers are those of most tables; others are sorted in any case.
+    const std::optional<std::int64_t> value = row.integer(shape_->key()[n]);
+    if (!value || (!greater && *value < last_key_[n])) return false;
+    greater = greater || *value > last_key_[n];
+    last_key_[n] = *value;
   }
   return true;
 }
 
-void ParquetFile::put_extras(const RowChange& change, vectors::RowChunk& row) {
+void ParquetFile::put_extras(const RowChange& change, bool has_unchanged, vectors::RowChunk& row) {
   std::size_t column = shape_->types().size();
   for (const ExtraColumn& extra : shape_->extras()) {
-    const bool number = extra.what == Extra::kCommitLsn || extra.what == Extra::kOrdinal || extra.what == Extra::kSeq ||
-                        extra.what == Extra::kCommitTime;
-    if (number) {
-      if (const auto value = shape_->number_of(change, extra.what)) {
-        row.set_int64(column++, *value);
-      } else {
-        row.set_null(column++);
-      }
-      continue;
-    }
-    text_.clear();
-    if (shape_->append_text_of(change, extra.what, text_)) {
-      row.set_text(column++, text_);
-    } else {
-      row.set_null(column++);
+    const std::size_t at = column++;
+    switch (extra.what) {
+      case Extra::kOperation: row.set_text(at, operation_name(change.operation)); break;
+      case Extra::kCommitLsn:
+      case Extra::kOrdinal:
+      case Extra::kSeq:
+      case Extra::kCommitTime:
+        if (const auto value = shape_->number_of(change, extra.what)) {
+          row.set_int64(at, *value);
+        } else {
+          row.set_null(at);
+        }
+        break;
+      case Extra::kUnchanged:
+        if (!has_unchanged) {
+          row.set_null(at);
+          break;
+        }
+        [[fallthrough]];
+      case Extra::kOldRow:
+      case Extra::kDeleted:
+        text_.clear();
+        if (shape_->append_text_of(change, extra.what, text_)) {
+          row.set_text(at, text_);
+        } else {
+          row.set_null(at);
+        }
+        break;
     }
   }
 }
@@ -124,19 +122,23 @@ void ParquetFile::append(const RowChange& change) {
   const TupleView tuple = change.new_row.present() ? change.new_row : change.old_row;
   const std::size_t columns = shape_->types().size();
   vectors::RowChunk& row = rows_.row();
+  bool has_unchanged = false;
   if (tuple.present()) {
     auto fields = tuple.begin();
     for (std::size_t n = 0; n < columns; ++n) {
       Field field = fields.next();
-      if (field.kind == FieldKind::kUnchanged) field = {};
+      if (field.kind == FieldKind::kUnchanged) {
+        has_unchanged = true;
+        field = {};
+      }
       if (!row.put(n, field)) throw DefectError("a change was not refused that its object cannot hold");
     }
   } else {
     for (std::size_t n = 0; n < columns; ++n) row.set_null(n);
   }
-  put_extras(change, row);
-  rows_.end_row();
-  sorted_ = sorted_ && ascends(tuple);
+  put_extras(change, has_unchanged, row);
+  sorted_ = sorted_ && ascends(row);
+  row.end_row();
 }
 
 std::string ParquetFile::finish() {

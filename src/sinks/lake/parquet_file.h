@@ -30,9 +30,9 @@ class ParquetFile final : public RowFile {
   std::size_t row_bytes() const override { return rows_.row_bytes(); }
 
  private:
-  void put_extras(const sinks::RowChange& change, vectors::RowChunk& row);
+  void put_extras(const sinks::RowChange& change, bool has_unchanged, vectors::RowChunk& row);
   /// Whether the rows come in the order of their keys so far.
-  bool ascends(TupleView row);
+  bool ascends(const vectors::RowChunk& row);
 
   const std::shared_ptr<const TableShape> shape_;
   vectors::ParquetRows rows_;
