@@ -287,7 +287,7 @@ def test_an_insert_that_outlives_the_process_is_waited_for(mirror: Shop, server:
     server.fail("linger")
     mirror.cluster.execute("INSERT INTO orders (customer, total) SELECT 1, g FROM generate_series(1, 20) g", database=mirror.database)
     deadline = time.monotonic() + 10
-    while server.rows("SELECT count() FROM system.processes WHERE Settings['log_comment'] LIKE 'tailrace %'") == [["0"]]:
+    while server.rows("SELECT count() FROM system.processes WHERE Settings['log_comment'] LIKE 'tailrace %' AND query LIKE 'INSERT INTO%orders%'") == [["0"]]:
         assert time.monotonic() < deadline, "the INSERT is not under way"
         time.sleep(0.05)
     mirror.process.kill()

@@ -127,8 +127,8 @@ def test_rows_that_the_target_cannot_hold_are_excused(cluster: Cluster, database
 
 def test_a_held_table_is_not_called_equal(mirror: Shop):
     pair = Pair(mirror.cluster, mirror.database, mirror.tailrace)
-    mirror.cluster.execute("ALTER TABLE customers ALTER name TYPE int USING length(name)", "UPDATE customers SET name = 1",
-                           database=mirror.database)
+    # Held until a person decides: other tables are soon copied again.
+    mirror.cluster.execute("ALTER TABLE customers DROP name", "DELETE FROM customers WHERE id = 1", database=mirror.database)
     pair.wait()
     code, seen = pair.verify()
     assert code == Exit.NO
