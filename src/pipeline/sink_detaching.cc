@@ -53,7 +53,9 @@ void SinkRunner::serve_detached(std::stop_token stop) {
   released_ = false;
   publish(State::kDetached);
   std::unique_lock lock(mutex_);
-  changed_.wait_until(lock, stop, next_attach_,
+  // By value: it is looked at while the lock is not held.
+  const SteadyClock::time_point until = next_attach_;
+  changed_.wait_until(lock, stop, until,
                       [this] { return paused_ || drain_until_.has_value() || SteadyClock::now() >= next_attach_; });
 }
 
