@@ -144,14 +144,14 @@ std::string unpublished_tables(Connection& sql, const std::vector<std::string>& 
       "reading the publication");
   std::unordered_set<Oid> covered;
   for (std::size_t i = 0; i < published.size(); ++i) covered.insert(published.oid(i, 0));
-  constexpr std::size_t kNamesShown = 5;
+  constexpr std::size_t kNamesListed = 5;
   std::string out;
   std::size_t count = 0;
   for (const Candidate& table : tables) {
     if (covered.contains(table.oid)) continue;
-    if (++count <= kNamesShown) out += (count > 1 ? ", " : "") + table.schema + "." + table.name;
+    if (++count <= kNamesListed) out += (count > 1 ? ", " : "") + table.schema + "." + table.name;
   }
-  if (count > kNamesShown) out += " and " + std::to_string(count - kNamesShown) + " more";
+  if (count > kNamesListed) out += " and " + std::to_string(count - kNamesListed) + " more";
   return out;
 }
 
