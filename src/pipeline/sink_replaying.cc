@@ -70,10 +70,10 @@ bool SinkRunner::replay_now() {
   {
     // Who waits gets it alone where nobody else needs it: what both hold is freed by whoever is later.
     const std::lock_guard lock(mutex_);
-    replay_failure_ = of_the_letters ? std::move(failure) : failure;
+    replay_failure_ = of_the_letters ? std::exchange(failure, nullptr) : failure;
     changed_.notify_all();
   }
-  if (!of_the_letters) std::rethrow_exception(failure);
+  if (failure) std::rethrow_exception(failure);
   return true;
 }
 
