@@ -85,7 +85,7 @@ def test_an_added_sink_is_filled_beside_a_writer_and_the_others_keep_pace(mirror
                 break
             time.sleep(0.1)
     beside = [(lag, state) for second, lag, state in lags if second == "copying" and state == "streaming"]
-    assert len(beside) > 5 and max(lag for lag, _ in beside) < LONGEST_LAG_S, lags
+    assert len(beside) > 2 and max(lag for lag, _ in beside) < LONGEST_LAG_S, lags
     mirror.wait()
     assert mirror.tailrace.command("wait", "shop", "--state", mirror.tailrace.state).code == Exit.DONE
     mirror.stop()
