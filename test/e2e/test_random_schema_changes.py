@@ -128,7 +128,7 @@ FIRST = int(os.environ.get("SCHEMA_SEED", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("SCHEMA_SEEDS", "3")))
 
 
-@pytest.mark.parametrize("seed", [1, 3])  # 2 waits for a held table that is renamed to be followed
+@pytest.mark.parametrize("seed", [seed for seed in SEEDS if seed != 2])  # 2 waits for a held table that is renamed to be followed
 def test_tables_altered_at_random_become_what_their_source_is(mirror: Shop, seed: int):
     draw = random.Random(seed)
     mood = Mood(draw)
