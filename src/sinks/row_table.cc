@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "sinks/row_unit.h"
+
 namespace tailrace::sinks {
 
 void RowTable::become(RelationPtr version) {
@@ -13,13 +15,8 @@ void RowTable::become(RelationPtr version) {
 bool append_key(TupleView row, TupleView fallback, const std::vector<std::size_t>& columns, std::string& out) {
   TupleWriter writer(out, static_cast<std::uint16_t>(columns.size()));
   for (const std::size_t column : columns) {
-    const auto field_of = [column](TupleView tuple) {
-      auto fields = tuple.begin();
-      for (std::size_t n = 0; n < column; ++n) fields.next();
-      return fields.next();
-    };
-    Field field = field_of(row);
-    if (field.kind == FieldKind::kUnchanged && fallback.present()) field = field_of(fallback);
+    Field field = field_of(row, column);
+    if (field.kind == FieldKind::kUnchanged && fallback.present()) field = field_of(fallback, column);
     if (field.kind != FieldKind::kText) return false;
     writer.text(field.bytes);
   }

@@ -54,6 +54,9 @@ struct RowChange {
   PgTime commit_time;
   TupleView old_row;
   TupleView new_row;
+
+  /// What the row is, or of one that is gone, what is known of what it was. Absent: of a truncate.
+  TupleView row() const { return new_row.present() ? new_row : old_row; }
 };
 
 /// The target is well and refuses some of these rows for what is in them, and will again. `refused`: which ones, as

@@ -139,6 +139,12 @@ bool has_unchanged(TupleView row) {
   return false;
 }
 
+Field field_of(TupleView row, std::size_t column) {
+  auto fields = row.begin();
+  for (std::size_t n = 0; n < column; ++n) fields.next();
+  return fields.next();
+}
+
 CompletedRow completed(TupleView row, TupleView known, TupleView old_row) {
   CompletedRow out;
   TupleWriter writer(out.bytes, static_cast<std::uint16_t>(row.size()));

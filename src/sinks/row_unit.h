@@ -84,6 +84,8 @@ struct CompletedRow {
 /// `old_row` is to be whole.
 CompletedRow completed(TupleView row, TupleView known, TupleView old_row);
 bool has_unchanged(TupleView row);
+/// REQUIRES: the row is present and has this column.
+Field field_of(TupleView row, std::size_t column);
 /// Whether the row has all its values, and none of its key is null. `columns`: those of its key.
 bool is_whole(TupleView row, const std::vector<std::size_t>& columns);
 

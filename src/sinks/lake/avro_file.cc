@@ -100,7 +100,7 @@ AvroFile::AvroFile(std::shared_ptr<const TableShape> shape, Codec codec) : shape
 }
 
 void AvroFile::append(const RowChange& change) {
-  const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
+  const TupleView row = change.row();
   const std::vector<TargetType>& types = shape_->types();
   if (row.present()) {
     auto fields = row.begin();

@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "base/time.h"
 #include "formats/value_text.h"
+#include "sinks/lake/object_names.h"
+#include "sinks/row_unit.h"
 
 namespace tailrace::lake {
 namespace {
@@ -24,8 +26,6 @@ constexpr std::int64_t kMostMillis = 884'000'000'000'000;
 /// Of one folder, and of all together: what file systems and buckets take, less what stands before and behind.
 constexpr std::size_t kMostName = 200;
 constexpr std::size_t kMostPath = 600;
-constexpr std::string_view kSchema = "{schema}";
-constexpr std::string_view kTable = "{table}";
 
 // Oids of pg_catalog's types, which never change (pg_type.dat).
 enum class Kind : std::uint8_t { kOther, kBool, kInteger, kText, kDate, kTimestamp };
@@ -76,13 +76,8 @@ std::size_t column_of(const Relation& relation, const std::string& name) {
   return static_cast<std::size_t>(found - relation.columns.begin());
 }
 
-Field field_of(const RowChange& change, std::size_t column) {
-  const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
-  if (!row.present()) return {};
-  auto fields = row.begin();
-  Field field = fields.next();
-  for (std::size_t n = 0; n < column; ++n) field = fields.next();
-  return field;
+Field known_field(const RowChange& change, std::size_t column) {
+  return change.row().present() ? sinks::field_of(change.row(), column) : Field();
 }
 
 std::optional<std::int64_t> known_millis(std::int64_t value) {
@@ -134,7 +129,7 @@ ConnectLayout::ConnectLayout(ConnectOptions options) : options_(std::move(option
   if (options_.rotate_interval > 0 && options_.time_from == TimeFrom::kWallclock && duration_ == 0)
     refuse("`rotate_interval` counts by the time of rows, and `timestamp: wallclock` gives them none",
            "take `timestamp: record`, or `rotate_schedule`");
-  if (options_.topic.find(kTable) == std::string::npos)
+  if (options_.topic.find(kTablePlaceholder) == std::string::npos)
     refuse(fmt::format("`topic: {}` gives the tables no names of their own", options_.topic), "write {table} into it");
   if (options_.flush_rows == 0) refuse("`flush_rows` is 0", "give the number of rows of a file");
   if (options_.directory_delim.empty() || options_.file_delim.empty())
@@ -147,21 +142,8 @@ ConnectLayout::ConnectLayout(ConnectOptions options) : options_(std::move(option
 }
 
 std::string ConnectLayout::topic_of(const Relation& relation) const {
-  std::string out;
-  for (std::size_t at = 0; at < options_.topic.size();) {
-    const std::string_view rest = std::string_view(options_.topic).substr(at);
-    if (rest.starts_with(kSchema)) {
-      out += relation.schema;
-      at += kSchema.size();
-    } else if (rest.starts_with(kTable)) {
-      out += relation.name;
-      at += kTable.size();
-    } else {
-      out += options_.topic[at++];
-    }
-  }
   // A topic begins no folder of the sink's own.
-  std::string part = as_part(out);
+  std::string part = as_part(with_names(options_.topic, relation.schema, relation.name));
   if (options_.topics_dir.empty() && part.starts_with('_')) part.replace(0, 1, "%5F");
   return part;
 }
@@ -203,7 +185,7 @@ std::optional<std::int64_t> ConnectLayout::time_of(const Relation& relation, con
   const std::int64_t record = floor_to(change.commit_time.unix_micros(), 1000) / 1000;
   if (options_.time_from == TimeFrom::kRecord) return record;
   const std::size_t column = column_of(relation, options_.time_field);
-  const Field field = field_of(change, column);
+  const Field field = known_field(change, column);
   // Of a deleted row only the key may be known.
   if (field.kind != FieldKind::kText) {
     if (change.operation == RowOperation::kDelete || change.operation == RowOperation::kTruncate) return record;
@@ -232,7 +214,7 @@ std::string ConnectLayout::partition_by_fields(const Relation& relation, const R
   std::string out;
   for (const std::string& name : options_.fields) {
     const std::size_t column = column_of(relation, name);
-    const Field field = field_of(change, column);
+    const Field field = known_field(change, column);
     std::string value = "null";
     if (field.kind == FieldKind::kText) value = as_part(field.bytes);
     if (field.kind == FieldKind::kText && kind_of(relation.columns[column].type) == Kind::kBool)

@@ -40,7 +40,7 @@ CsvFile::CsvFile(std::shared_ptr<const TableShape> shape, Codec codec) : shape_(
 }
 
 void CsvFile::append(const RowChange& change) {
-  const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
+  const TupleView row = change.row();
   const std::size_t columns = shape_->types().size();
   if (row.present()) {
     auto fields = row.begin();

@@ -11,7 +11,6 @@ namespace tailrace::lake {
 namespace {
 
 constexpr std::string_view kSchema = "{schema}";
-constexpr std::string_view kTable = "{table}";
 constexpr std::string_view kPartition = "/{partition}";
 /// Epoch, end of the commit, ordinal: 8, 16 and 16 digits.
 constexpr std::size_t kPositionDigits = 40;
@@ -45,14 +44,31 @@ std::string name_as_folder(std::string_view name) {
   return out;
 }
 
+std::string with_names(std::string_view text, std::string_view schema, std::string_view table) {
+  std::string out;
+  while (!text.empty()) {
+    if (text.starts_with(kSchema)) {
+      out += schema;
+      text.remove_prefix(kSchema.size());
+    } else if (text.starts_with(kTablePlaceholder)) {
+      out += table;
+      text.remove_prefix(kTablePlaceholder.size());
+    } else {
+      out += text.front();
+      text.remove_prefix(1);
+    }
+  }
+  return out;
+}
+
 TablePath::TablePath(const std::string& text) : text_(text) {
   if (text_.ends_with(kPartition)) text_.resize(text_.size() - kPartition.size());
   while (text_.ends_with('/')) text_.pop_back();
   std::string rest = text_;
-  for (const std::string_view placeholder : {kSchema, kTable})
+  for (const std::string_view placeholder : {kSchema, kTablePlaceholder})
     for (std::size_t at = rest.find(placeholder); at != std::string::npos; at = rest.find(placeholder))
       rest.replace(at, placeholder.size(), "x");
-  if (text_.find(kTable) == std::string::npos) refuse(text, "gives the tables no folders of their own");
+  if (text_.find(kTablePlaceholder) == std::string::npos) refuse(text, "gives the tables no folders of their own");
   if (rest.find_first_of("{}") != std::string::npos) refuse(text, "has braces that stand for nothing");
   if (rest.starts_with('/') || rest.starts_with('_') || rest.find("//") != std::string::npos ||
       rest.find("..") != std::string::npos)
@@ -60,20 +76,7 @@ TablePath::TablePath(const std::string& text) : text_(text) {
 }
 
 std::string TablePath::of(const Relation& relation) const {
-  std::string out;
-  for (std::size_t at = 0; at < text_.size();) {
-    const std::string_view rest = std::string_view(text_).substr(at);
-    if (rest.starts_with(kSchema)) {
-      out += name_as_folder(relation.schema);
-      at += kSchema.size();
-    } else if (rest.starts_with(kTable)) {
-      out += name_as_folder(relation.name);
-      at += kTable.size();
-    } else {
-      out += text_[at++];
-    }
-  }
-  return out + '/';
+  return with_names(text_, name_as_folder(relation.schema), name_as_folder(relation.name)) + '/';
 }
 
 std::string partition_folder(Partitioning partitioning, std::int32_t day) {

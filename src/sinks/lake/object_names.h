@@ -16,6 +16,10 @@ enum class Partitioning : std::uint8_t { kNone, kDay };
 /// %XX, and so does a "." or "_" in front.
 std::string name_as_folder(std::string_view name);
 
+inline constexpr std::string_view kTablePlaceholder = "{table}";
+/// `text` with these in the places of `{schema}` and `{table}`.
+std::string with_names(std::string_view text, std::string_view schema, std::string_view table);
+
 /// Where the objects of a table lie: text with `{schema}` and `{table}`. Immutable.
 class TablePath {
  public:

@@ -119,7 +119,7 @@ void ParquetFile::put_extras(const RowChange& change, bool has_unchanged, vector
 }
 
 void ParquetFile::append(const RowChange& change) {
-  const TupleView tuple = change.new_row.present() ? change.new_row : change.old_row;
+  const TupleView tuple = change.row();
   const std::size_t columns = shape_->types().size();
   vectors::RowChunk& row = rows_.row();
   bool has_unchanged = false;

@@ -41,23 +41,18 @@ std::string lower(std::string text) {
 bool has_types(Format format) { return format == Format::kParquet || format == Format::kAvro; }
 
 std::vector<ExtraColumn> extras_of(const LakeSpec& spec) {
-  if (spec.connect) {
-    std::vector<ExtraColumn> extras;
-    const ConnectOptions& options = spec.connect->options();
-    if (options.deletes == Deletes::kRewrite) extras.push_back({Extra::kDeleted, "__deleted"});
-    if (!options.metadata) {
-      extras.push_back({Extra::kUnchanged, "_unchanged"});
-      return extras;
-    }
-    LakeSpec own = spec;
-    own.connect.reset();
-    std::ranges::copy(extras_of(own), std::back_inserter(extras));
-    return extras;
-  }
-  return {{Extra::kOperation, "_op"},           {Extra::kCommitLsn, "_commit_lsn"},
-          {Extra::kOrdinal, "_ordinal"},        {Extra::kSeq, "_seq"},
-          {Extra::kCommitTime, "_commit_time"}, {Extra::kOldRow, "_old"},
-          {Extra::kUnchanged, "_unchanged"}};
+  const ConnectOptions* connect = spec.connect ? &spec.connect->options() : nullptr;
+  std::vector<ExtraColumn> extras;
+  if (connect != nullptr && connect->deletes == Deletes::kRewrite) extras.push_back({Extra::kDeleted, "__deleted"});
+  if (connect == nullptr || connect->metadata)
+    extras.insert(extras.end(), {{Extra::kOperation, "_op"},
+                                 {Extra::kCommitLsn, "_commit_lsn"},
+                                 {Extra::kOrdinal, "_ordinal"},
+                                 {Extra::kSeq, "_seq"},
+                                 {Extra::kCommitTime, "_commit_time"},
+                                 {Extra::kOldRow, "_old"}});
+  extras.push_back({Extra::kUnchanged, "_unchanged"});
+  return extras;
 }
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -159,7 +154,7 @@ bool TableShape::append_text_of(const RowChange& change, Extra extra, std::strin
 
 const char* TableShape::refusal_of(const RowChange& change) const {
   if (doubtful_.empty()) return nullptr;
-  const TupleView row = change.new_row.present() ? change.new_row : change.old_row;
+  const TupleView row = change.row();
   if (!row.present()) return nullptr;
   thread_local std::vector<char> scratch;
   auto fields = row.begin();

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/crash_point.h"
+#include "sinks/row_unit.h"
 
 namespace tailrace::redis {
 namespace {
@@ -19,8 +20,6 @@ using sinks::RowOperation;
 constexpr std::size_t kMostSeenKeys = 100'000;
 
 /// The row that a change is about: the new one, else the old one.
-TupleView row_of(const RowChange& change) { return change.new_row.present() ? change.new_row : change.old_row; }
-
 bool is_repeated_entry(const Reply& reply) {
   return reply.is_error() && reply.text.find("equal or smaller") != std::string::npos;
 }
@@ -75,7 +74,7 @@ void RedisWriter::see_types(std::span<const RowChange> changes) {
   std::unordered_set<std::string> asked;
   for (const RowChange& change : changes) {
     std::string key;
-    if (shape_of(*change.relation).key.append(row_of(change), key) && !seen_keys_.contains(key))
+    if (shape_of(*change.relation).key.append(change.row(), key) && !seen_keys_.contains(key))
       asked.insert(std::move(key));
   }
   if (asked.empty()) return;
@@ -94,7 +93,7 @@ void RedisWriter::see_types(std::span<const RowChange> changes) {
 void RedisWriter::add(const RowChange& change) {
   const Shape& shape = shape_of(*change.relation);
   std::string key;
-  shape.key.append(row_of(change), key);
+  shape.key.append(change.row(), key);
   switch (spec_.form) {
     case Form::kHash: return add_hash(shape, key, change);
     case Form::kJson: {
@@ -130,11 +129,9 @@ void RedisWriter::add_hash(const Shape& shape, const std::string& key, const Row
 void RedisWriter::add_member(const Shape& shape, const std::string& key, const RowChange& change) {
   may_repeat_.push_back(false);
   std::string member;
-  shape.member.append(row_of(change), member);
+  shape.member.append(change.row(), member);
   if (change.operation == RowOperation::kDelete) return connection_.add({"ZREM", key, member});
-  auto fields = change.new_row.begin();
-  for (std::size_t n = 0; n < shape.score; ++n) fields.next();
-  const Field score = fields.next();
+  const Field score = sinks::field_of(change.new_row, shape.score);
   // A row without score is in no order.
   if (score.kind != FieldKind::kText) return connection_.add({"ZREM", key, member});
   std::string_view number = score.bytes;

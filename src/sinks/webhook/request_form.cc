@@ -8,24 +8,18 @@
 #include "base/error.h"
 #include "base/time.h"
 #include "net/digest.h"
+#include "sinks/row_unit.h"
 #include "sinks/webhook/signature.h"
 
 namespace tailrace::webhook {
 namespace {
 
+using sinks::field_of;
 using sinks::RowChange;
 using sinks::RowOperation;
 
 /// Hexadecimal digits of a digest that tell rows apart.
 constexpr std::size_t kDigits = 32;
-
-TupleView row_of(const RowChange& change) { return change.new_row.present() ? change.new_row : change.old_row; }
-
-Field field_of(TupleView row, std::size_t column) {
-  auto fields = row.begin();
-  for (std::size_t n = 0; n < column; ++n) fields.next();
-  return fields.next();
-}
 
 std::size_t column_of(const Relation& relation, const std::string& name, const char* what) {
   const auto column = std::ranges::find(relation.columns, name, &Column::name);
@@ -64,7 +58,7 @@ RequestForm::RequestForm(const Relation& relation, const WebhookSpec& spec)
 }
 
 const char* RequestForm::fill(const RowChange& change, const std::string& key, HttpRequest& request) const {
-  const TupleView row = row_of(change);
+  const TupleView row = change.row();
   request.method = spec_.method;
   if (!append(url_, row, request.url)) return "a column that the URL names is null, or was not sent";
   for (const std::size_t column : url_.columns()) {
@@ -89,8 +83,8 @@ const char* RequestForm::fill(const RowChange& change, const std::string& key, H
 }
 
 std::optional<std::string> RequestForm::key_of(const RowChange& change, const std::string& unlike) const {
-  if (key_column_ && row_of(change).present()) {
-    const Field field = field_of(row_of(change), *key_column_);
+  if (key_column_ && change.row().present()) {
+    const Field field = field_of(change.row(), *key_column_);
     if (field.kind != FieldKind::kText || field.bytes.empty() || !fits_header(field.bytes) ||
         field.bytes.front() == ' ' || field.bytes.back() == ' ')
       return std::nullopt;
