@@ -12,9 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/time.h"
-#include "model/change_batch.h"
-#include "process_cost.h"
+#include "made_rows.h"
 #include "sinks/clickhouse/clickhouse_target.h"
 #include "sinks/row_sink.h"
 
@@ -48,29 +46,14 @@ Options read_options(int argc, char** argv) {
 }
 
 RelationPtr events() {
-  auto relation = std::make_shared<Relation>();
-  relation->oid = Oid(16384);
-  relation->schema = "public";
-  relation->name = "events";
-  relation->primary_key_immediate = true;
-  const auto add = [&](const char* name, std::uint32_t type, std::int32_t typmod = -1, bool may_be_null = false) {
-    Column column;
-    column.name = name;
-    column.attnum = static_cast<std::int16_t>(relation->columns.size() + 1);
-    column.type.declared = column.type.base = Oid(type);
-    column.type.base_typmod = typmod;
-    column.not_null = !may_be_null;
-    column.primary_key_place = relation->columns.empty() ? 1 : 0;
-    column.in_identity = relation->columns.empty();
-    relation->columns.push_back(column);
-  };
-  add("id", 20);
-  add("tenant", 23);
-  add("kind", 25);
-  add("created_at", 1184);
-  add("amount", 1700, ((12 << 16) | 2) + 4, true);
-  add("session", 2950);
-  add("payload", 25);
+  const auto relation = made_table("events");
+  add_column(*relation, "id", 20).not_null = true;
+  add_column(*relation, "tenant", 23).not_null = true;
+  add_column(*relation, "kind", 25).not_null = true;
+  add_column(*relation, "created_at", 1184).not_null = true;
+  add_column(*relation, "amount", 1700, numeric_typmod(12, 2));
+  add_column(*relation, "session", 2950).not_null = true;
+  add_column(*relation, "payload", 25).not_null = true;
   return relation;
 }
 
@@ -102,71 +85,16 @@ void write_row(std::string& out, std::uint64_t id) {
 }
 
 ChangeBatchPtr make_batch(const RelationPtr& relation, std::uint64_t first, std::uint64_t rows, std::uint64_t per_txn) {
-  auto batch = std::make_shared<ChangeBatch>();
-  auto bytes = std::make_shared<std::string>();
-  std::vector<std::size_t> ends;
-  for (std::uint64_t n = 0; n < rows; ++n) {
-    write_row(*bytes, first + n);
-    ends.push_back(bytes->size());
-  }
-  for (std::uint64_t n = 0; n < rows; ++n) {
-    if (n % per_txn == 0) {
-      Transaction transaction;
-      transaction.epoch = 1;
-      transaction.commit_end = Lsn(1'000'000 + (first + n) * 1000);
-      transaction.xid = Xid(static_cast<std::uint32_t>(1'000'000 + (first + n) / per_txn));
-      transaction.seq = Seq(1000 + first + n);
-      batch->transactions.push_back(transaction);
-    }
-    Change change;
-    change.kind = ChangeKind::kInsert;
-    change.transaction = static_cast<std::uint32_t>(batch->transactions.size() - 1);
-    change.ordinal = n % per_txn;
-    change.relation = relation.get();
-    const std::size_t at = n == 0 ? 0 : ends[n - 1];
-    change.new_row = TupleView(std::string_view(*bytes).substr(at, ends[n] - at));
-    batch->changes.push_back(change);
-  }
-  batch->end.position = {1, batch->transactions.back().commit_end, per_txn};
-  batch->end.seq = batch->transactions.back().seq;
-  batch->bytes = bytes->size();
-  batch->relations.push_back(relation);
-  batch->buffers.push_back(std::move(bytes));
-  return batch;
-}
-
-/// Time and processor time, of many pieces together.
-class Meter {
- public:
-  void begin() {
-    began_ = SteadyClock::now();
-    cpu_before_ = cpu_seconds();
-  }
-  void end() {
-    seconds += std::chrono::duration<double>(SteadyClock::now() - began_).count();
-    cpu += cpu_seconds() - cpu_before_;
-  }
-  double seconds = 0;
-  double cpu = 0;
-
- private:
-  SteadyClock::time_point began_;
-  double cpu_before_ = 0;
-};
-
-/// An empty table, as if it had been copied.
-void begin(sinks::RowSink& sink, const RelationPtr& relation) {
-  sink.open();
-  sink.begin_copy({relation});
-  sink.open_copy(relation)->finish();
-  CopiedTable done;
-  done.relation = relation;
-  done.fence.snapshot = *SnapshotXids::parse("10:10:");
-  done.fence.end = Lsn(1000);
-  sink.finish_copy(done);
-  Cursor start;
-  start.position = {1, Lsn(1000), 0};
-  sink.finish_copies(start);
+  MadeBatch batch(relation);
+  for (std::uint64_t n = 0; n < rows; ++n) write_row(batch.next(), first + n);
+  return batch.made(per_txn, [&](std::size_t n) {
+    Transaction transaction;
+    transaction.epoch = 1;
+    transaction.commit_end = Lsn(1'000'000 + (first + n) * 1000);
+    transaction.xid = Xid(static_cast<std::uint32_t>(1'000'000 + (first + n) / per_txn));
+    transaction.seq = Seq(1000 + first + n);
+    return transaction;
+  });
 }
 
 }  // namespace
@@ -182,7 +110,10 @@ int main(int argc, char** argv) {
   sinks::RowSink sink({.pipeline = "bench", .source_id = "bench", .display = spec.address.display()},
                       std::make_unique<clickhouse::ClickhouseTarget>(spec));
   const RelationPtr relation = events();
-  begin(sink, relation);
+  sink.open();
+  // An empty table, as if it had been copied.
+  Meter unmeasured;
+  copy_made_rows(sink, relation, 0, unmeasured, write_row);
   Meter meter;
   for (std::uint64_t done = 0; done < options.rows; done += options.batch) {
     const ChangeBatchPtr batch =

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <deque>
 #include <filesystem>
 #include <memory>
 #include <random>
@@ -15,8 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/change_batch.h"
-#include "process_cost.h"
+#include "made_rows.h"
 #include "sinks/duckdb/duckdb_sink.h"
 
 namespace {
@@ -58,31 +56,17 @@ Options read_options(int argc, char** argv) {
 }
 
 RelationPtr events() {
-  auto relation = std::make_shared<Relation>();
-  relation->oid = Oid(16384);
-  relation->schema = "public";
-  relation->name = "events";
-  relation->primary_key_immediate = true;
-  const auto add = [&](const char* name, std::uint32_t type) {
-    Column column;
-    column.name = name;
-    column.attnum = static_cast<std::int16_t>(relation->columns.size() + 1);
-    column.type.declared = column.type.base = Oid(type);
-    column.primary_key_place = relation->columns.empty() ? 1 : 0;
-    column.in_identity = relation->columns.empty();
-    relation->columns.push_back(column);
-  };
-  add("id", 20);
-  add("at", 1184);
-  add("account", 20);
-  add("kind", 25);
-  add("source", 25);
-  add("device", 2950);
-  add("amount", 1700);
-  relation->columns.back().type.base_typmod = ((12 << 16) | 2) + 4;
-  add("score", 701);
-  add("ok", 16);
-  add("payload", 3802);
+  const auto relation = made_table("events");
+  add_column(*relation, "id", 20);
+  add_column(*relation, "at", 1184);
+  add_column(*relation, "account", 20);
+  add_column(*relation, "kind", 25);
+  add_column(*relation, "source", 25);
+  add_column(*relation, "device", 2950);
+  add_column(*relation, "amount", 1700, numeric_typmod(12, 2));
+  add_column(*relation, "score", 701);
+  add_column(*relation, "ok", 16);
+  add_column(*relation, "payload", 3802);
   return relation;
 }
 
@@ -110,43 +94,19 @@ class Load {
   }
 
   ChangeBatchPtr make(std::uint64_t rows, bool first_part, bool last_part) {
-    auto batch = std::make_shared<ChangeBatch>();
-    auto bytes = std::make_shared<std::string>();
-    struct Draft {
-      ChangeKind kind;
-      std::size_t at;
-      std::size_t size;
-    };
-    std::vector<Draft> drafts;
-    std::vector<std::uint64_t> used;
+    MadeBatch batch(relation_);
     for (std::uint64_t n = 0; n < rows; ++n) {
       const auto dice = options_.mixed ? random_() % 10 : 9;
-      ChangeKind kind = dice < 8 ? ChangeKind::kUpdate : ChangeKind::kInsert;
-      std::uint64_t id = kind == ChangeKind::kInsert ? next_id_++ : 1 + random_() % options_.base;
-      const std::size_t at = bytes->size();
-      write_row(*bytes, id, random_(), options_.unchanged && kind == ChangeKind::kUpdate);
-      drafts.push_back({kind, at, bytes->size() - at});
+      const ChangeKind kind = dice < 8 ? ChangeKind::kUpdate : ChangeKind::kInsert;
+      const std::uint64_t id = kind == ChangeKind::kInsert ? next_id_++ : 1 + random_() % options_.base;
+      write_row(batch.next(kind), id, random_(), options_.unchanged && kind == ChangeKind::kUpdate);
     }
-    const std::uint64_t per_txn = options_.one_transaction ? rows : options_.txn;
-    for (std::uint64_t n = 0; n < rows; ++n) {
-      if (n % per_txn == 0) begin(*batch, first_part, last_part);
-      Change change;
-      change.kind = drafts[n].kind;
-      change.transaction = static_cast<std::uint32_t>(batch->transactions.size() - 1);
-      change.ordinal = n % per_txn;
-      change.relation = relation_.get();
-      change.new_row = TupleView(std::string_view(*bytes).substr(drafts[n].at, drafts[n].size));
-      batch->changes.push_back(change);
-    }
-    batch->end.position = {1, Lsn(lsn_), rows};
-    batch->bytes = bytes->size();
-    batch->relations.push_back(relation_);
-    batch->buffers.push_back(std::move(bytes));
-    return batch;
+    return batch.made(options_.one_transaction ? rows : options_.txn,
+                      [&](std::size_t) { return next(first_part, last_part); });
   }
 
  private:
-  void begin(ChangeBatch& batch, bool first_part, bool last_part) {
+  Transaction next(bool first_part, bool last_part) {
     if (first_part) lsn_ += 1000;
     Transaction transaction;
     transaction.epoch = 1;
@@ -156,7 +116,7 @@ class Load {
     transaction.seq = Seq(lsn_);
     transaction.first_part = first_part;
     transaction.last_part = last_part;
-    batch.transactions.push_back(transaction);
+    return transaction;
   }
 
   const Options& options_;
@@ -168,32 +128,6 @@ class Load {
 
 double seconds_since(SteadyClock::time_point from) {
   return std::chrono::duration<double>(SteadyClock::now() - from).count();
-}
-
-void copy_base(duckdb::DuckdbSink& sink, const RelationPtr& relation, std::uint64_t rows) {
-  sink.begin_copy({relation});
-  auto writer = sink.open_copy(relation);
-  CopiedRows copied;
-  copied.relation = relation;
-  for (std::uint64_t id = 1; id <= rows; ++id) {
-    write_row(copied.tuples, id, id * 7919);
-    ++copied.count;
-    if (copied.tuples.size() < (1 << 20) && id != rows) continue;
-    writer->append(copied);
-    copied.tuples.clear();
-    copied.count = 0;
-  }
-  writer->finish();
-  writer.reset();
-  CopiedTable done;
-  done.relation = relation;
-  done.fence.snapshot = *SnapshotXids::parse("10:10:");
-  done.fence.end = Lsn(1000);
-  done.rows = rows;
-  sink.finish_copy(done);
-  Cursor start;
-  start.position = {1, Lsn(1000), 0};
-  sink.finish_copies(start);
 }
 
 }  // namespace
@@ -212,7 +146,9 @@ int main(int argc, char** argv) {
   sink.open();
   const RelationPtr relation = events();
   const auto copy_began = SteadyClock::now();
-  copy_base(sink, relation, options.base);
+  Meter unmeasured;
+  copy_made_rows(sink, relation, options.base, unmeasured,
+                 [](std::string& out, std::uint64_t id) { write_row(out, id, id * 7919); });
   sink.maintain();
   const double copied = seconds_since(copy_began);
   Load load(options, relation);

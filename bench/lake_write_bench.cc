@@ -4,10 +4,8 @@
 // Rows are like `orders` of bench/load.sql; --scattered: their keys in no order. Prints one line: CPU seconds per
 // million rows and rows per second of CPU, rows/s by the clock, bytes a row on disk, the process' largest size.
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -15,9 +13,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
-#include "model/change_batch.h"
+#include "made_rows.h"
 #include "sinks/lake/lake_target.h"
 #include "sinks/row_sink.h"
 
@@ -64,26 +61,12 @@ Options read_options(int argc, char** argv) {
 }
 
 RelationPtr orders() {
-  auto relation = std::make_shared<Relation>();
-  relation->oid = Oid(16384);
-  relation->schema = "public";
-  relation->name = "orders";
-  relation->primary_key_immediate = true;
-  const auto add = [&](const char* name, std::uint32_t type) {
-    Column column;
-    column.name = name;
-    column.attnum = static_cast<std::int16_t>(relation->columns.size() + 1);
-    column.type.declared = column.type.base = Oid(type);
-    column.primary_key_place = relation->columns.empty() ? 1 : 0;
-    column.in_identity = relation->columns.empty();
-    relation->columns.push_back(column);
-  };
-  add("id", 20);
-  add("customer_id", 20);
-  add("status", 25);
-  add("amount", 1700);
-  relation->columns.back().type.base_typmod = ((12 << 16) | 2) + 4;
-  add("updated_at", 1184);
+  const auto relation = made_table("orders");
+  add_column(*relation, "id", 20);
+  add_column(*relation, "customer_id", 20);
+  add_column(*relation, "status", 25);
+  add_column(*relation, "amount", 1700, numeric_typmod(12, 2));
+  add_column(*relation, "updated_at", 1184);
   return relation;
 }
 
@@ -102,33 +85,16 @@ class Load {
   Load(const Options& options, RelationPtr relation) : options_(options), relation_(std::move(relation)) {}
 
   ChangeBatchPtr make(std::uint64_t rows) {
-    auto batch = std::make_shared<ChangeBatch>();
-    auto bytes = std::make_shared<std::string>();
-    std::vector<std::size_t> at;
+    MadeBatch batch(relation_);
     for (std::uint64_t n = 0; n < rows; ++n) {
-      at.push_back(bytes->size());
-      write_row(*bytes, options_.scattered ? random_() % 1000000000 : next_id_++, random_());
+      const std::uint64_t id = options_.scattered ? random_() % 1000000000 : next_id_++;
+      write_row(batch.next(), id, random_());
     }
-    at.push_back(bytes->size());
-    for (std::uint64_t n = 0; n < rows; ++n) {
-      if (n % options_.txn == 0) begin(*batch);
-      Change change;
-      change.kind = ChangeKind::kInsert;
-      change.transaction = static_cast<std::uint32_t>(batch->transactions.size() - 1);
-      change.ordinal = n % options_.txn;
-      change.relation = relation_.get();
-      change.new_row = TupleView(std::string_view(*bytes).substr(at[n], at[n + 1] - at[n]));
-      batch->changes.push_back(change);
-    }
-    batch->end.position = {1, Lsn(lsn_), rows};
-    batch->bytes = bytes->size();
-    batch->relations.push_back(relation_);
-    batch->buffers.push_back(std::move(bytes));
-    return batch;
+    return batch.made(options_.txn, [this](std::size_t) { return next(); });
   }
 
  private:
-  void begin(ChangeBatch& batch) {
+  Transaction next() {
     lsn_ += 1000000;
     Transaction transaction;
     transaction.epoch = 1;
@@ -136,7 +102,7 @@ class Load {
     transaction.xid = Xid(1000000 + static_cast<std::uint32_t>(lsn_ / 1000000));
     transaction.monotone_time = transaction.commit_time = PgTime(static_cast<std::int64_t>(lsn_));
     transaction.seq = Seq(lsn_);
-    batch.transactions.push_back(transaction);
+    return transaction;
   }
 
   const Options& options_;
@@ -146,66 +112,7 @@ class Load {
   std::uint64_t lsn_ = 1000000;
 };
 
-rusage usage() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  return used;
-}
-
-double cpu_seconds() {
-  const rusage used = usage();
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
-
-/// What is measured, without what made the rows.
-struct Spent {
-  double cpu = 0;
-  double seconds = 0;
-
-  template <typename Work>
-  void on(Work work) {
-    const double cpu_before = cpu_seconds();
-    const auto began = SteadyClock::now();
-    work();
-    seconds += std::chrono::duration<double>(SteadyClock::now() - began).count();
-    cpu += cpu_seconds() - cpu_before;
-  }
-};
-
-void copy(sinks::RowSink& sink, const RelationPtr& relation, std::uint64_t rows, Spent& spent) {
-  std::mt19937_64 random(42);
-  sink.begin_copy({relation});
-  std::unique_ptr<sinks::CopyWriter> writer;
-  spent.on([&] { writer = sink.open_copy(relation); });
-  CopiedRows copied;
-  copied.relation = relation;
-  for (std::uint64_t id = 1; id <= rows; ++id) {
-    write_row(copied.tuples, id, random());
-    ++copied.count;
-    if (copied.tuples.size() < (1 << 20) && id != rows) continue;
-    spent.on([&] { writer->append(copied); });
-    copied.tuples.clear();
-    copied.count = 0;
-  }
-  CopiedTable done;
-  done.relation = relation;
-  done.fence.snapshot = *SnapshotXids::parse("10:10:");
-  done.fence.end = Lsn(1000);
-  done.rows = rows;
-  spent.on([&] {
-    writer->finish();
-    writer.reset();
-    sink.finish_copy(done);
-  });
-  Cursor start;
-  start.position = {1, Lsn(1000), 0};
-  sink.finish_copies(start);
-}
-
-void stream(sinks::RowSink& sink, const RelationPtr& relation, const Options& options, Spent& spent) {
+void stream(sinks::RowSink& sink, const RelationPtr& relation, const Options& options, Meter& meter) {
   Load load(options, relation);
   std::uint64_t unflushed = 0;
   for (std::uint64_t done = 0; done < options.rows; done += options.batch) {
@@ -213,10 +120,10 @@ void stream(sinks::RowSink& sink, const RelationPtr& relation, const Options& op
     const ChangeBatchPtr batch = load.make(rows);
     unflushed += rows;
     const bool flush = unflushed >= options.flush_rows || done + rows >= options.rows;
-    spent.on([&] {
-      sink.apply(*batch);
-      if (flush) sink.flush();
-    });
+    meter.begin();
+    sink.apply(*batch);
+    if (flush) sink.flush();
+    meter.end();
     if (flush) unflushed = 0;
   }
 }
@@ -243,15 +150,17 @@ int main(int argc, char** argv) {
                       std::make_unique<lake::LakeTarget>(spec));
   sink.open();
   const RelationPtr relation = orders();
-  Spent before;
-  Spent spent;
-  copy(sink, relation, options.copy ? options.rows : 1, options.copy ? spent : before);
+  Meter before;
+  Meter spent;
+  std::mt19937_64 random(42);
+  copy_made_rows(sink, relation, options.copy ? options.rows : 1, options.copy ? spent : before,
+                 [&random](std::string& out, std::uint64_t id) { write_row(out, id, random()); });
   if (!options.copy) stream(sink, relation, options, spent);
   const double millions = static_cast<double>(options.rows) / 1e6;
   fmt::print(
       "{:.2f} CPU s/Mrow ({:.2f}M rows/s of CPU), {:.2f}M rows/s by the clock, {:.1f} bytes a row, peak {} MiB\n",
       spent.cpu / millions, millions / spent.cpu, millions / spent.seconds,
-      static_cast<double>(bytes_below(directory)) / static_cast<double>(options.rows), usage().ru_maxrss / 1024);
+      static_cast<double>(bytes_below(directory)) / static_cast<double>(options.rows), peak_mib());
   sink.release();
   std::filesystem::remove_all(directory);
   return 0;

@@ -3,6 +3,10 @@
 #include <sys/resource.h>
 #include <sys/time.h>
 
+#include <chrono>
+
+#include "base/time.h"
+
 namespace tailrace {
 
 /// Processor time of this process so far, of all its threads, in user and kernel.
@@ -21,5 +25,24 @@ inline long peak_mib() {
   getrusage(RUSAGE_SELF, &usage);
   return usage.ru_maxrss / 1024;
 }
+
+/// Time and processor time of this process, of many pieces together.
+class Meter {
+ public:
+  void begin() {
+    began_ = SteadyClock::now();
+    cpu_before_ = cpu_seconds();
+  }
+  void end() {
+    seconds += std::chrono::duration<double>(SteadyClock::now() - began_).count();
+    cpu += cpu_seconds() - cpu_before_;
+  }
+  double seconds = 0;
+  double cpu = 0;
+
+ private:
+  SteadyClock::time_point began_;
+  double cpu_before_ = 0;
+};
 
 }  // namespace tailrace
