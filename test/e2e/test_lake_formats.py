@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Iterable
-from datetime import date, datetime, time, timezone
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from uuid import UUID
 
 import fastavro
 import pyarrow.parquet
 import pytest
 
 from e2e.lake import csv_lines, text_of
-from e2e.lake_kinds import KINDS
+from e2e.lake_kinds import FIRST, KINDS, SECOND
 from e2e.shop import Shop
 from e2e.tailrace import Exit
 
@@ -34,16 +33,6 @@ def files(lakes: Path, number: int, table: str) -> list[Path]:
 def avro_rows(path: Path) -> list[dict]:
     with path.open("rb") as file:
         return list(fastavro.reader(file))
-
-
-FIRST = {
-    "id": 1, "b": True, "s": -32768, "l": 9223372036854775807, "f": 1.5, "d": 1e-300, "n": Decimal("-123456789012345.12345"),
-    "big": Decimal("-9999999999999999999999999999.9999999999"), "huge": "1.5", "free": "12345678901234567890.0123456789", "t": "a\"b\n\\ é",
-    "c": "ab   ", "by": b"\x00\xff", "u": UUID("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"), "day": date(1500, 1, 1),
-    "ts": datetime(2299, 12, 31, 23, 59, 59, 999999), "tz": datetime(1969, 12, 31, 23, 59, 59, 1, tzinfo=timezone.utc),
-    "clock": time(23, 59, 59, 999999), "zoned": "12:00:00.5+02", "span": "1 mon -1 days +00:00:00.000001", "j": "{\"x\": [1,  2]}",
-    "jb": "{\"y\": null}", "e": "paid", "a": [1, None, -3], "na": [Decimal("1.50")], "ta": ["a,b", None, ""], "o": 4294967295, "ip": "10.0.0.1/8"}
-SECOND = dict.fromkeys(FIRST) | {"id": 2, "a": [], "f": float("inf"), "d": float("-inf")}
 
 
 def values(rows: list[dict]) -> list[dict]:
