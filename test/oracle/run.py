@@ -278,9 +278,9 @@ class Run:
         deaf = not self._process.hears(signal.SIGTERM)
         self._process.signal(signal.SIGTERM)
         try:
-            code = self._process.wait(180)
+            code = self._process.wait(60)
         except subprocess.TimeoutExpired:
-            self._findings.fail("survival", "SIGTERM was not over in time")
+            self._findings.fail("survival", "SIGTERM was not over after 60 s")
             self._process.kill()
             code = None
         hit = bool(self._armed) and code == -signal.SIGKILL
@@ -456,7 +456,7 @@ class Run:
         self._barriers += 1
         self._cluster.execute(f"INSERT INTO public.oracle_barrier VALUES ({self._barriers})")
         began = time.monotonic()
-        answer = self._tailrace.wait(240)
+        answer = self._tailrace.wait(60)
         self.report.converged_s = time.monotonic() - began
         self._findings.require("convergence", answer.code == Exit.DONE, f"wait: {answer}\n{self._process.err()[-3000:]}")
         if self._process.code is None and answer.code == Exit.DONE:
@@ -486,7 +486,7 @@ class Run:
 
     def _stop(self) -> int | None:
         try:
-            return self._process.stop(180)
+            return self._process.stop(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return None
